@@ -1,0 +1,86 @@
+"""Where an assignment's files are, and how its components depend on each other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One assignment of the course.
+
+    `upstream` names, for each solution cell, the solution cells that its component calls; its order is the
+    notebook's order. `defines` names what each solution cell must define.
+    """
+
+    name: str
+    upstream: dict[str, tuple[str, ...]]
+    defines: dict[str, tuple[str, ...]]
+
+    @property
+    def stem(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def source(self) -> Path:
+        return ROOT / "source" / self.name / f"{self.stem}.ipynb"
+
+    @property
+    def release(self) -> Path:
+        return ROOT / "release" / self.name / f"{self.stem}.ipynb"
+
+    @property
+    def solution(self) -> Path:
+        return ROOT / "solutions" / self.name / f"{self.stem}.ipynb"
+
+    @property
+    def graders(self) -> Path:
+        return ROOT / "autograder" / "graders" / self.stem
+
+    def test_cell(self, cell: str) -> str:
+        return f"{cell}-tests"
+
+    def all_upstream(self, cell: str) -> tuple[str, ...]:
+        """Every cell that `cell` rests on, directly or through others, in the notebook's order."""
+        found: set[str] = set()
+        waiting = list(self.upstream[cell])
+        while waiting:
+            one = waiting.pop()
+            if one not in found:
+                found.add(one)
+                waiting += self.upstream[one]
+        return tuple(c for c in self.upstream if c in found)
+
+
+TRANSFORMER_FUNDAMENTALS = Assignment(
+    name="transformer-fundamentals",
+    upstream={
+        "simple-tokenizer": (),
+        "token-embedding": (),
+        "positional-encoding": (),
+        "transformer-embeddings": ("token-embedding", "positional-encoding"),
+        "sdpa": (),
+        "mha": ("sdpa",),
+        "layer-norm": (),
+        "feed-forward": (),
+        "transformer-block": ("mha", "layer-norm", "feed-forward"),
+        "mini-transformer": ("transformer-embeddings", "transformer-block", "layer-norm"),
+        "train": ("mini-transformer",),
+    },
+    defines={
+        "simple-tokenizer": ("SimpleTokenizer",),
+        "token-embedding": ("TokenEmbedding",),
+        "positional-encoding": ("PositionalEncoding",),
+        "transformer-embeddings": ("TransformerEmbeddings",),
+        "sdpa": ("scaled_dot_product_attention",),
+        "mha": ("MultiHeadAttention",),
+        "layer-norm": ("LayerNorm",),
+        "feed-forward": ("FeedForward",),
+        "transformer-block": ("TransformerBlock",),
+        "mini-transformer": ("MiniTransformer",),
+        "train": ("train_transformer",),
+    },
+)
+
+ASSIGNMENTS: dict[str, Assignment] = {a.name: a for a in (TRANSFORMER_FUNDAMENTALS,)}

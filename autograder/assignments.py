@@ -6,17 +6,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Assignment:
     """One assignment of the course.
 
     `upstream` names, for each solution cell, the solution cells that its component calls; its order is the
-    notebook's order. `defines` names what each solution cell must define.
+    notebook's order. `defines` names what each solution cell must define. `self_contained` cells are tested without
+    what they rest on.
     """
 
     name: str
     upstream: dict[str, tuple[str, ...]]
     defines: dict[str, tuple[str, ...]]
+    self_contained: frozenset[str] = frozenset()
 
     @property
     def stem(self) -> str:
@@ -81,6 +83,7 @@ TRANSFORMER_FUNDAMENTALS = Assignment(
         "mini-transformer": ("MiniTransformer",),
         "train": ("train_transformer",),
     },
+    self_contained=frozenset({"train"}),
 )
 
 ASSIGNMENTS: dict[str, Assignment] = {a.name: a for a in (TRANSFORMER_FUNDAMENTALS,)}

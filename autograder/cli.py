@@ -1,0 +1,112 @@
+"""The command line. Heavy imports stand inside the commands, so that `--help` answers at once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    help="A course on transformers that grades itself.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+class Sandbox(StrEnum):
+    auto = "auto"
+    none = "none"
+
+
+class Execute(StrEnum):
+    definitions = "definitions"
+    all = "all"
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Notebooks at a time. [default: all cores]")]
+SandboxOption = Annotated[Sandbox, typer.Option(help="none: without confinement, for files of your own only.")]
+ExecuteOption = Annotated[Execute, typer.Option(help="all: run demonstrations, too.")]
+
+
+def stop(message: object) -> NoReturn:
+    """End with one line on standard error and exit code 2."""
+    typer.echo(f"autograder: {message}", err=True)
+    raise typer.Exit(2)
+
+
+@app.command()
+def grade(
+    notebooks: Annotated[list[Path], typer.Argument(help="Notebooks to grade.")],
+    assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
+    output: Annotated[Path, typer.Option(help="Folder for STEM.json and STEM.html.")],
+    jobs: Jobs = 1,
+    sandbox: SandboxOption = Sandbox.auto,
+    execute: ExecuteOption = Execute.definitions,
+    quiet: Quiet = False,
+) -> None:
+    """Grade notebooks: a result file and a feedback page for each."""
+    from autograder.commands.grade import grade_files
+
+    _guarded(grade_files, notebooks, assignment, output, jobs, sandbox.value, execute.value, quiet)
+
+
+@app.command()
+def autograde(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    student: Annotated[list[str] | None, typer.Option(help="Only this student; may be repeated.")] = None,
+    jobs: Jobs = None,
+    sandbox: SandboxOption = Sandbox.auto,
+    execute: ExecuteOption = Execute.definitions,
+    quiet: Quiet = False,
+) -> None:
+    """Grade all of submitted/ into the gradebook, with feedback pages."""
+    from autograder.commands.autograde import autograde_submitted
+
+    _guarded(autograde_submitted, assignment, student, jobs, sandbox.value, execute.value, quiet)
+
+
+@app.command()
+def release(
+    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    solutions: Annotated[bool, typer.Option(help="Build and run the solved notebooks, too.")] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Build release/ and solutions/ from source/, and refuse a release that leaks."""
+    from autograder.commands.release import build
+
+    _guarded(build, assignment, solutions, quiet)
+
+
+@app.command()
+def export(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("marks.csv"),
+    quiet: Quiet = False,
+) -> None:
+    """Write the marks of an assignment as CSV."""
+    from autograder.commands.export import export_csv
+
+    _guarded(export_csv, assignment, output, quiet)
+
+
+@app.command()
+def demo(jobs: Jobs = None, quiet: Quiet = False) -> None:
+    """The whole course on sample submissions: from nothing to marks and feedback."""
+    from autograder.commands.demo import run_demo
+
+    _guarded(run_demo, jobs, quiet)
+
+
+def _guarded(command: object, *arguments: object) -> None:
+    """Run a command; its `CommandError` and the known faults of an installation become one line and exit code 2."""
+    from autograder.commands.errors import KNOWN
+
+    try:
+        command(*arguments)  # type: ignore[operator]
+    except KNOWN as error:
+        stop(error)
+    except KeyboardInterrupt:
+        typer.echo("autograder: interrupted; what was finished is kept", err=True)
+        raise typer.Exit(130) from None

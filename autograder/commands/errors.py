@@ -1,0 +1,22 @@
+"""Faults that a command reports as one line."""
+
+from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.grading.pytest_run import GraderFault
+from autograder.notebooks.execute import CellFailed
+from autograder.notebooks.leaks import ReleaseRefused
+from autograder.sandbox.session import CannotStart
+from autograder.sandbox.tiers import NoSandbox
+from data.errors import DataError
+
+
+class CommandError(Exception):
+    """Wrong usage, or something that the command needs is missing."""
+
+
+KNOWN = (CommandError, NoSandbox, CannotStart, GraderFault, ReleaseRefused, CellFailed, DataError, FileNotFoundError)
+
+
+def assignment_named(name: str) -> Assignment:
+    if name not in ASSIGNMENTS:
+        raise CommandError(f"there is no assignment '{name}'; there are: {', '.join(ASSIGNMENTS)}")
+    return ASSIGNMENTS[name]

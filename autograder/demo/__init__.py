@@ -1,0 +1,1 @@
+"""Sample submissions for the demonstration: one perfect, some with a typical single mistake, some broken."""

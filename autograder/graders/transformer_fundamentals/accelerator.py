@@ -1,0 +1,27 @@
+"""Which accelerator the device tests use."""
+
+import os
+
+import pytest
+
+from autograder.grading import expect
+from autograder.worker import simgpu
+
+
+def accelerator() -> str:
+    """`cuda` where the instructor has opened it to the worker (COURSE_GPU=1), else the simulated one, else skip."""
+    if os.environ.get("COURSE_GPU") == "1":
+        return "cuda"
+    reason = simgpu.unavailable_reason()
+    if reason is not None:
+        pytest.skip(reason)
+    return simgpu.NAME
+
+
+def check_present(observed: object) -> None:
+    """Fail where the driver found no accelerator: the worker makes one before the notebook runs."""
+    expect.that(
+        isinstance(observed, dict),
+        "The accelerator that the grader sets up before your cells run has gone.",
+        "Leave torch's own modules as they are.",
+    )

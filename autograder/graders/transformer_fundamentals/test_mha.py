@@ -1,0 +1,172 @@
+"""MultiHeadAttention: head layout, masks, dropout on the weights alone, refusal, equivariance, gradients."""
+
+import pytest
+import torch
+
+from autograder.graders.transformer_fundamentals.dropout import check_dropout
+from autograder.graders.transformer_fundamentals.twins import check_gradients, state_for, twins
+from autograder.grading import expect
+
+CELL = "mha"
+NAME = "MultiHeadAttention"
+SIZES = ((2, 5, 12, 3), (3, 4, 10, 2), (2, 3, 24, 4), (1, 6, 5, 1))  # B, T, d, h
+
+
+def attend(handle, x, heads, *mask, **options):
+    """Output and weights, their shapes checked."""
+    batch, tokens, _ = x.shape
+    output, weights = expect.parts(handle.forward(x, *mask, **options), 2, "(output, weights)")
+    expect.tensor(output, x.shape)
+    return output, expect.tensor(weights, (batch, heads, tokens, tokens), what="the attention weights")
+
+
+def check_values(theirs, ours, x, heads, symptom, cause, *mask):
+    output, weights = attend(theirs, x, heads, *mask)
+    expected_output, expected_weights = ours.forward(x, *mask)
+    expect.close(weights, expected_weights, f"{symptom} The attention weights are wrong.", cause, atol=1e-4)
+    expect.close(
+        output,
+        expected_output,
+        f"{symptom} The output is wrong, although the weights are right.",
+        "Check how the heads' outputs are put side by side again, and the last projection.",
+        atol=1e-4,
+    )
+
+
+@pytest.mark.points(4, cell=CELL, role="value")
+def test_heads_values(student, reference, draw):
+    """Without a mask output and weights are right, head by head"""
+    for batch, tokens, d, heads in SIZES:
+        theirs, ours = twins(student, reference, draw, NAME, d, heads)
+        check_values(
+            theirs,
+            ours,
+            draw.normal(batch, tokens, d),
+            heads,
+            "Without a mask:",
+            "Which features belong to head j, and does the split keep tokens and heads apart? Write the shape after "
+            "each view and transpose. The scaling uses the width of one head.",
+        )
+
+
+@pytest.mark.points(2, cell=CELL)
+def test_heads_mask(student, reference, draw):
+    """A mask reaches the attention: forbidden keys get weight 0"""
+    for batch, tokens, d, heads in SIZES:
+        theirs, ours = twins(student, reference, draw, NAME, d, heads)
+        x = draw.normal(batch, tokens, d)
+        for shape, kind in (((batch, 1, 1, tokens), torch.int64), ((batch, heads, tokens, tokens), torch.bool)):
+            check_values(
+                theirs,
+                ours,
+                x,
+                heads,
+                "With a mask:",
+                "Is the mask passed on as it is? 0 and False forbid.",
+                draw.mask(*shape).to(kind),
+            )
+
+
+@pytest.mark.points(1, cell=CELL)
+def test_heads_mask_broadcasts(student, reference, draw):
+    """Any mask that broadcasts to (B, h, T, T) will do"""
+    for batch, tokens, d, heads in ((2, 5, 12, 3), (3, 4, 10, 2)):
+        theirs, ours = twins(student, reference, draw, NAME, d, heads)
+        x = draw.normal(batch, tokens, d)
+        causal = torch.ones(tokens, tokens).tril()
+        for mask in (causal, *(draw.mask(*s) for s in ((tokens, tokens), (heads, tokens, tokens), (tokens,),
+                                                       (batch, 1, tokens, tokens), (1, heads, 1, tokens)))):  # fmt: skip
+            check_values(
+                theirs,
+                ours,
+                x,
+                heads,
+                "With a mask that broadcasts:",
+                "PyTorch aligns shapes from the right: a 3-D mask is (h, T, T). Nothing needs to be unsqueezed here.",
+                mask,
+            )
+
+
+@pytest.mark.points(2, cell=CELL)
+def test_heads_dropout(student, reference, draw):
+    """Dropout acts on the attention weights and nowhere else, in training mode only"""
+    batch, tokens, d, heads = 40, 5, 24, 3
+    d_k = d // heads
+    where = "Only the weights pass through dropout, neither the projections nor the output."
+    state = state_for(reference, draw, NAME, d, heads)
+    state["W_o.weight"] = draw.orthogonal(d)
+    state["W_q.weight"] *= 0.5
+    x = draw.normal(batch, tokens, d)
+    # with T <= d_k the values of a head have a right inverse, which gives back the weights that met them
+    values = (x @ state["W_v.weight"].T + state["W_v.bias"]).double()
+    inverse = torch.linalg.pinv(values.view(batch, tokens, heads, d_k).transpose(1, 2))
+    for p, options in ((0.5, {"dropout": 0.5}), (0.1, {}), (0.0, {"dropout": 0.0})):
+        handle = student.build(NAME, d, heads, state=state, **options)
+        (output, weights), (again, _) = (attend(handle, x, heads, seed=draw.seed()) for _ in range(2))
+        expect.that(
+            bool((output == again).all()),
+            "In evaluation mode the output is random.",
+            "A dropout module knows whether the model is in training mode; a bare function does not.",
+        )
+        expect.that(float(weights.std()) > 0.01, "All attention weights are the same.", "They depend on x.")
+        dropped, _ = attend(handle, x, heads, train=True, seed=draw.seed())
+        inner = ((dropped - state["W_o.bias"]) @ state["W_o.weight"]).double()
+        met = inner.view(batch, tokens, heads, d_k).transpose(1, 2) @ inverse
+        check_dropout(met, weights.double(), p, "the attention weights", where, atol=5e-3)
+
+
+@pytest.mark.points(1, cell=CELL, role="property")
+def test_heads_sizes(student):
+    """num_heads and d_k are there, and a width that the heads cannot share is refused"""
+    handle = student.build(NAME, 12, 3)
+    for name, expected in (("num_heads", 3), ("d_k", 4)):
+        expect.equal(
+            handle.attribute(name), expected, f"The attribute {name} is wrong.", "d_k is the width of one head."
+        )
+    for d, heads in ((10, 3), (8, 16), (7, 2)):
+        with student.raises("AssertionError", "ValueError"):
+            student.build(NAME, d, heads)
+
+
+@pytest.mark.points(1, cell=CELL, role="property")
+def test_heads_order_and_padding(student, reference, draw):
+    """Without a mask the outputs move with the tokens; a forbidden token changes no other"""
+    batch, tokens, d, heads = 2, 6, 12, 3
+    handle = student.build(NAME, d, heads, state=state_for(reference, draw, NAME, d, heads))
+    x = draw.normal(batch, tokens, d)
+    output, weights = attend(handle, x, heads)
+    expect.close(weights.sum(-1), torch.ones(batch, heads, tokens), "The attention weights of a query do not sum to 1.")
+    order = draw.derangement(tokens)
+    expect.close(
+        attend(handle, x[:, order], heads)[0],
+        output[:, order],
+        "Moving the tokens does not move the outputs in the same way.",
+        "Attention knows nothing of position: do tokens or texts get mixed where heads are split or joined?",
+        atol=1e-4,
+    )
+    alone = attend(handle, x[:1], heads)[0]
+    expect.close(alone, output[:1], "A text's output depends on the other texts of its batch.", atol=1e-4)
+    mask = torch.tensor([1, 1, 1, 1, 0, 0])
+    changed = x.clone()
+    changed[:, 4:] = draw.normal(batch, 2, d)
+    before, after = (attend(handle, given, heads, mask)[0][:, :4] for given in (x, changed))
+    expect.close(after, before, "A forbidden token still changes the outputs of other tokens.", atol=1e-4)
+
+
+@pytest.mark.points(1, cell=CELL, role="property")
+def test_heads_gradients(student, reference, draw):
+    """Every weight and bias receives its gradient"""
+    batch, tokens, d, heads = 2, 5, 12, 3
+    init = {"d_model": d, "num_heads": heads}
+    state = state_for(reference, draw, NAME, **init)
+    for inputs in ({}, {"mask": draw.mask(batch, 1, 1, tokens)}):
+        check_gradients(
+            student,
+            reference,
+            draw,
+            (batch, tokens, d),
+            name=NAME,
+            init=init,
+            state=state,
+            inputs={"x": draw.normal(batch, tokens, d), **inputs},
+        )

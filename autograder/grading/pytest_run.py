@@ -1,0 +1,46 @@
+"""Run an assignment's hidden tests under pytest, in this process."""
+
+import contextlib
+import io
+
+import pytest
+
+from autograder.grading.plugin import Pass
+from autograder.sandbox.session import CannotStart
+
+
+class GraderFault(Exception):
+    """The graders themselves could not run: a fault of the course, not of the student."""
+
+
+def run_pass(current: Pass) -> Pass:
+    """Run the assignment's hidden tests under pytest, quietly, in this process."""
+    arguments = [
+        str(current.assignment.graders), "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:warnings",
+        "--capture=no", "--import-mode=importlib", "--rootdir", str(current.assignment.graders.parent),
+        "-c", str(current.assignment.graders.parent / "pytest.ini"),
+    ]  # fmt: skip
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = pytest.main(arguments, plugins=[_Named(current)])
+    for finding in current.findings:
+        if isinstance(finding.error, CannotStart):
+            raise finding.error
+    if current.broken is not None:
+        raise GraderFault(f"a hidden test could not be set up: {current.broken!r}") from current.broken
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise GraderFault(f"the graders did not run (pytest: {code!r}) {said.getvalue()[-2000:]}")
+    return current
+
+
+class _Named:
+    """Hands the pass to the plugin, and keeps errors from outside a test's own body."""
+
+    def __init__(self, current: Pass) -> None:
+        self.current = current
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.pluginmanager.register(self.current, "grading-pass")
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.current.broken = excinfo.value

@@ -1,0 +1,205 @@
+"""Grade one notebook: hidden pass, public pass for what failed, result."""
+
+import ast
+import contextlib
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+from nbformat import NotebookNode
+
+from autograder.assignments import Assignment
+from autograder.feedback.clean import clean_outputs
+from autograder.grading.execution import Budget, CellRun, Execution, Mode, is_demo
+from autograder.grading.follow_through import Verdict, verdicts
+from autograder.grading.messages import NOT_THERE, Told, followed_through, message
+from autograder.grading.plugin import Finding, Pass
+from autograder.grading.prepare import NotGradable, Prepared, prepare_submission, release_notebook
+from autograder.grading.pytest_run import run_pass
+from autograder.grading.result import CellOutcome, Result, TestOutcome, TestStatus
+from autograder.sandbox.session import Raised, WorkerError
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A result, and the rebuilt notebook with the outputs of what was run, reduced to safe data."""
+
+    result: Result
+    notebook: NotebookNode
+
+
+def grade_notebook(
+    path: Path,
+    assignment: Assignment,
+    *,
+    sandbox: Literal["auto", "none"] = "auto",
+    execute: Mode = "definitions",
+) -> Graded:
+    """Grade the notebook in `path`. A file that cannot be graded gets a `could-not-run` result with every cell at 0.
+
+    Raises NoSandbox, CannotStart, FileNotFoundError (no release) or GraderFault: faults of the installation.
+    """
+    start = time.monotonic()
+    points = declared_points(assignment)
+    try:
+        prepared = prepare_submission(path, assignment, sandbox)
+    except NotGradable as error:
+        notebook = release_notebook(assignment)
+        cells = {assignment.test_cell(c): CellOutcome(0.0, p) for c, p in points.items()}
+        cells = {name: _untested(assignment, name, cell) for name, cell in cells.items()}
+        result = Result(
+            assignment.name, path.name, "could-not-run", 0.0, sum(points.values()), time.monotonic() - start, cells,
+            error=str(error), execute=execute,
+        )  # fmt: skip
+        return Graded(result, notebook)
+    budget = Budget()
+    best = _graded_once(path, prepared, assignment, execute, budget, start, demos=False)
+    if best.wants_demos and not _spent(budget):
+        again = _graded_once(path, prepared, assignment, "all", budget, start, demos=True)
+        if again.graded.result.score > best.graded.result.score:
+            best = again
+    return best.graded
+
+
+@dataclass(frozen=True)
+class _Once:
+    graded: Graded
+    wants_demos: bool
+
+
+def _graded_once(
+    path: Path, prepared: Prepared, assignment: Assignment, mode: Mode, budget: Budget, start: float, *, demos: bool
+) -> _Once:
+    """Hidden pass, then a second worker that never sees a hidden input: all that is shown comes from there."""
+    hidden = Execution(prepared.notebook, prepared.tier, prepared.files, "all" if demos else "definitions", budget)
+    shown = Execution(prepared.notebook, prepared.tier, prepared.files, mode, budget)
+    try:
+        found = run_pass(Pass(assignment, hidden))
+        with contextlib.suppress(WorkerError):
+            hidden.finish()
+        hidden.close()
+        _check_points(found, assignment)
+        judged = verdicts(found, prepared, budget)
+        failed = frozenset(f.name for f in found.findings if not f.passed)
+        public: dict[str, Finding] = {}
+        if failed or mode == "all" or hidden.speaks_after_tests():
+            shown.timeouts = dict(hidden.timeouts)
+            if failed:
+                full = frozenset(c for c in assignment.upstream if found.is_full(c))
+                again = run_pass(Pass(assignment, shown, public=True, only=failed, full_cells=full))
+                public = {f.name: f for f in again.findings}
+            with contextlib.suppress(WorkerError):
+                shown.finish()
+    finally:
+        hidden.close()
+        shown.close()
+    cells = _outcomes(found, judged, public, Told(hidden.timeouts, shown))
+    score = round(sum(c.score for c in cells.values()), 6)
+    most = sum(c.max_score for c in cells.values())
+    result = Result(
+        assignment.name, path.name, "graded", score, most, round(time.monotonic() - start, 2), cells,
+        tier=prepared.tier, execute=mode, notes=prepared.notes,
+    )  # fmt: skip
+    runs = hidden.runs_before_tests() | {i: r for i, r in shown.runs.items() if i >= hidden.first_test}
+    return _Once(Graded(result, _with_outputs(prepared.notebook, runs)), _wants_demos(found, prepared))
+
+
+def declared_points(assignment: Assignment) -> dict[str, float]:
+    """Points of each solution cell's test cell, from the release."""
+    found: dict[str, float] = {}
+    for cell in release_notebook(assignment).cells:
+        mark: dict[str, Any] = cell.metadata.get("nbgrader", {})
+        name = str(mark.get("grade_id", "")).removesuffix("-tests")
+        if mark.get("grade") and name in assignment.upstream:
+            found[name] = float(mark["points"])
+    return found
+
+
+def _check_points(found: Pass, assignment: Assignment) -> None:
+    """Refuse to mark with tests missing: the tests' points must be the cell's."""
+    for cell, points in declared_points(assignment).items():
+        tested = sum(f.points for f in found.findings if f.cell == cell)
+        if abs(tested - points) > 1e-6:
+            print(f"the hidden tests of {cell} are worth {tested:g} points, its cell {points:g}")
+
+
+def _outcomes(
+    found: Pass, judged: dict[str, Verdict], public: dict[str, Finding], told: Told
+) -> dict[str, CellOutcome]:
+    cells: dict[str, CellOutcome] = {}
+    for cell, verdict in judged.items():
+        mine = [f for f in found.findings if f.cell == cell]
+        tests = tuple(_outcome(f, verdict, public.get(f.name), found.assignment, told) for f in mine)
+        cells[found.assignment.test_cell(cell)] = CellOutcome(
+            round(sum(t.earned for t in tests), 6), round(sum(t.points for t in tests), 6), tests
+        )
+    return cells
+
+
+def _outcome(
+    finding: Finding, verdict: Verdict, public: Finding | None, assignment: Assignment, told: Told
+) -> TestOutcome:
+    def outcome(status: TestStatus, text: str, *, through: bool = False) -> TestOutcome:
+        earned = finding.points if status == "passed" else 0.0
+        return TestOutcome(
+            finding.name, finding.title, status, finding.points, earned, text, follow_through=through
+        )  # fmt: skip
+
+    if replaced := verdict.with_stand_ins.get(finding.name):
+        return outcome("passed", followed_through(replaced, assignment), through=True)
+    if verdict.earns[finding.name]:
+        return outcome("passed", f"Not tested here: {finding.skipped}" if finding.skipped else "")
+    if finding.passed:
+        return outcome("failed", NOT_THERE)
+    status: TestStatus = "could-not-run" if isinstance(finding.error, WorkerError) else "failed"
+    return outcome(status, message(finding, public, assignment, told))
+
+
+def _untested(assignment: Assignment, name: str, cell: CellOutcome) -> CellOutcome:
+    """A cell of a file that cannot be graded: one entry that carries all its points."""
+    entry = TestOutcome("not_graded", "The notebook could not be graded", "could-not-run", cell.max_score, 0.0)
+    return CellOutcome(0.0, cell.max_score, (entry,))
+
+
+def _wants_demos(hidden: Pass, prepared: Prepared) -> bool:
+    """Whether a component failed for want of a name that only a demonstration defines."""
+    wanted = {
+        f.error.text.split("'")[1]
+        for f in hidden.findings
+        if isinstance(f.error, Raised) and f.error.type_name == "NameError" and f.error.text.count("'") >= 2
+    }
+    return bool(wanted) and any(wanted & _stored_names(c.source) for c in prepared.notebook.cells if is_demo(c))
+
+
+def _stored_names(source: str) -> set[str]:
+    nodes = ast.walk(ast.parse(source))
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _spent(budget: Budget) -> bool:
+    return budget.deadline - time.monotonic() < 30
+
+
+def _with_outputs(notebook: NotebookNode, runs: dict[int, CellRun]) -> NotebookNode:
+    """The notebook as it is shown: outputs of this run; in demonstrations that were not run, the student's own."""
+    notebook = copy.deepcopy(notebook)
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        own = cell.outputs
+        if cell.metadata.get("nbgrader", {}).get("grade"):
+            cell.outputs = []
+        elif i in runs:
+            run = runs[i]
+            keep_own = run.error is not None and cell.metadata.get("course", {}).get("added")
+            outputs = own if keep_own and own else [nbformat.from_dict(o) for o in run.outputs]
+            cell.outputs = clean_outputs(outputs)
+        else:
+            cell.outputs = clean_outputs(own)
+            if is_demo(cell) and own:
+                cell.metadata["course"] = {"not_rerun": True}
+    return notebook

@@ -1,0 +1,33 @@
+"""Every limit on a submission, in one place. No honest solution comes near any of them."""
+
+MEMORY_BYTES = 6 * 2**30  # address space of one process; training fits in 1 GB
+PROCESSES = 256  # of the sandbox's user
+FILE_BYTES = 64 * 2**20
+SCRATCH_BYTES = 256 * 2**20
+OPEN_FILES = 256
+CPU_SECONDS = 600
+
+START_SECONDS = 60.0  # until the worker has imported torch and answers
+CELL_SECONDS = 30.0  # one set-up, solution or added cell
+DEMO_SECONDS = 240.0  # one demonstration cell, with `--execute all`
+CALL_SECONDS = 10.0  # one call into a student's function
+GRACE_SECONDS = 2.0  # after a soft limit, before the worker is killed
+TOTAL_SECONDS = 270.0  # a submission from start to result
+TIMEOUTS_PER_CELL = 2  # after so many the cell's other tests are not tried
+
+SUBMISSION_BYTES = 50 * 2**20
+CELLS = 2000
+MESSAGE_CHARACTERS = 1500
+
+
+def resource_limits(uid: int | None) -> dict[str, int]:
+    """What the worker sets on itself before it runs anything of the student's."""
+    limits = {
+        "AS": MEMORY_BYTES,
+        "NPROC": PROCESSES,
+        "FSIZE": FILE_BYTES,
+        "NOFILE": OPEN_FILES,
+        "CPU": CPU_SECONDS,
+        "CORE": 0,
+    }
+    return limits | ({"uid": uid} if uid is not None else {})

@@ -1,0 +1,128 @@
+"""What nbgrader's autograding runs in place of `Execute`, and before it."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Any as AnyTrait
+from traitlets import Enum
+
+from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.feedback.cells import attach_feedback
+from autograder.feedback.clean import clean_notebook
+from autograder.grading.prepare import release_notebook
+from autograder.notebooks.read import read_submission
+from autograder.notebooks.rebuild import rebuild
+from autograder.sandbox.session import CannotStart
+from autograder.sandbox.tiers import NoSandbox
+
+BLOCK = 1 << 20
+
+
+def submission_digest(path: Path) -> str:
+    """SHA-256 of the file that was handed in, or of nothing where there is none."""
+    digest = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+class SubmissionExporter(NotebookExporter):
+    """Starts from an empty notebook: the preprocessors read the submission themselves, as stock reading stops at a
+    damaged file."""
+
+    def from_filename(
+        self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        path = Path(filename)
+        resources = resources or {}
+        resources["metadata"] = {"name": path.stem, "path": str(path.parent)}
+        return self.from_notebook_node(nbformat.v4.new_notebook(), resources, **kw)
+
+
+class _OfSubmission(NbGraderPreprocessor):
+    """A preprocessor that knows where the submission lies: its exporter's converter has the course's directories."""
+
+    @property
+    def coursedir(self) -> CourseDirectory:
+        return self.parent.parent.coursedir
+
+    def folder(self, step: str, resources: dict[str, Any]) -> Path:
+        names = resources["nbgrader"]
+        return Path(self.coursedir.format_path(step, names["student"], names["assignment"]))
+
+    def submitted(self, resources: dict[str, Any]) -> Path:
+        folder = self.folder(self.coursedir.submitted_directory, resources)
+        return folder / f"{resources['nbgrader']['notebook']}.ipynb"
+
+
+class RebuildSubmission(_OfSubmission):
+    """The submission on the release's skeleton, so that the stock preprocessors after it find every cell in order."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        assignment = known_assignment(resources)
+        release = release_notebook(assignment)
+        try:
+            rebuilt = rebuild(release, read_submission(self.submitted(resources)), assignment).notebook
+            clean_notebook(rebuilt)
+        except Exception as error:  # whatever the file holds: SandboxedGrade gives the verdict, and says why
+            self.log.warning("%s: %s", resources["nbgrader"]["student"], error)
+            rebuilt = release
+        return rebuilt, resources
+
+
+class SandboxedGrade(_OfSubmission):
+    """Grades the submitted file with the hidden graders, its code in the sandbox, and writes the feedback into it."""
+
+    grade = AnyTrait(None, allow_none=True, help="path -> Graded, in place of grading here").tag(config=True)
+    sandbox = Enum(("auto", "none"), "auto", help="as in `autograder grade --sandbox`").tag(config=True)
+    execute = Enum(("definitions", "all"), "definitions", help="as in `autograder grade --execute`").tag(config=True)
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        assignment, path = known_assignment(resources), self.submitted(resources)
+        graded = self.grade(path) if self.grade is not None else self._grade_here(path, assignment, resources)
+        notebook, result = graded.notebook, graded.result
+        attach_feedback(notebook, result)
+        notebook.metadata.course = {"submission": submission_digest(path)}
+        resources["result"] = result
+        said = result.error or f"{result.score:g} of {result.max_score:g}"
+        self.log.info("%s: %s (%.1f s)", resources["nbgrader"]["student"], said, result.seconds)
+        return notebook, resources
+
+    def _grade_here(self, path: Path, assignment: Assignment, resources: dict[str, Any]) -> Any:
+        from autograder.grading.run import GraderFault, grade_notebook  # imports torch, which takes a second
+
+        try:
+            return grade_notebook(path, assignment, sandbox=self.sandbox, execute=self.execute)
+        except (NoSandbox, CannotStart, GraderFault, FileNotFoundError) as error:
+            # A folder that is there counts as graded next time.
+            shutil.rmtree(self.folder(self.coursedir.autograded_directory, resources), ignore_errors=True)
+            raise SystemExit(f"grading stopped: {error}") from None
+
+
+class SaveResult(_OfSubmission):
+    """Writes results/ASSIGNMENT/STUDENT.json once the gradebook has the marks."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        names = resources["nbgrader"]
+        resources["result"].write(result_path(Path(self.coursedir.root), names["assignment"], names["student"]))
+        return nb, resources
+
+
+def result_path(course: Path, assignment: str, student: str) -> Path:
+    return course / "results" / assignment / f"{student}.json"
+
+
+def known_assignment(resources: dict[str, Any]) -> Assignment:
+    name = resources["nbgrader"]["assignment"]
+    if name not in ASSIGNMENTS:
+        raise SystemExit(f"there are no graders for '{name}'; there are for: {', '.join(ASSIGNMENTS)}")
+    return ASSIGNMENTS[name]

@@ -1,0 +1,33 @@
+"""Paths that tell whose machine a text comes from: find them, or put a plain word in their place."""
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from autograder.assignments import ROOT
+
+ANYBODYS_HOME = r"/(?:home|Users)/[^\s/'\"<>:,;)\\]+|/root|[A-Za-z]:\\+Users\\+[^\s\\'\"<>:,;)]+"
+_BEFORE, _AFTER = r"(?<![\w./~-])", r"(?![\w.-])"
+
+
+def find_paths(text: str) -> list[str]:
+    """Every place of this machine (checkout, environment, home) and every home folder of any machine in `text`."""
+    return [m.group() for m in re.finditer("|".join(pattern for pattern, _ in _patterns()), text)]
+
+
+def scrub(text: str) -> str:
+    """`text` with words such as <course> in place of paths; temporary files, too."""
+    temporary = re.escape(tempfile.gettempdir()) + r"/[^\s'\":,;)]+"
+    for pattern, word in (*_patterns(), (_BEFORE + temporary, "<temporary file>")):
+        text = re.sub(pattern, word, text)
+    return text
+
+
+def _patterns() -> Iterator[tuple[str, str]]:
+    # the environment comes first because it often stands inside the checkout
+    for place, word in ((Path(sys.prefix), "<environment>"), (ROOT, "<course>"), (Path.home(), "<home>")):
+        if len(place.parts) > 1:
+            yield f"{_BEFORE}{re.escape(str(place))}{_AFTER}", word
+    yield f"{_BEFORE}(?:{ANYBODYS_HOME}){_AFTER}", "<home>"

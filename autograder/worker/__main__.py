@@ -1,0 +1,91 @@
+"""The worker's loop: `python -m worker CHANNEL LIMITS`, started by the grader inside the sandbox."""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from typing import Any
+
+
+def confine(limits: dict[str, int]) -> None:
+    """Resource limits, then an unused user id: before anything of the student's runs, and for good."""
+    for name in ("AS", "NPROC", "FSIZE", "NOFILE", "CPU", "CORE"):
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limits[name], limits[name]))
+    if limits.get("uid"):
+        os.setgroups([])
+        os.setresgid(limits["uid"], limits["uid"], limits["uid"])
+        os.setresuid(limits["uid"], limits["uid"], limits["uid"])
+
+
+class TookTooLong(BaseException):
+    """The soft limit of one request is over. Not an Exception, so that an `except Exception` does not swallow it."""
+
+
+def _alarm(*_: object) -> None:
+    raise TookTooLong("stopped at the time limit")
+
+
+class Nowhere:
+    """A text stream that keeps nothing."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+
+def main() -> None:
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    confine(json.loads(sys.argv[2]))
+
+    import torch
+
+    from . import simgpu
+    from .cells import describe_error, new_shell, run_cell
+    from .space import Space
+    from .wire import receive_frame, send_frame
+
+    torch.set_num_threads(1)
+    simgpu.register()
+    shell = new_shell()
+    space = Space(shell.user_ns)
+    signal.signal(signal.SIGALRM, _alarm)
+
+    def answer(request: dict[str, Any]) -> Any:
+        match request.pop("do"):
+            case "cell":
+                return run_cell(shell, request["id"], request["source"])
+            case "names":
+                return [name for name in request["names"] if space.has(name)]
+            case verb:
+                with contextlib.redirect_stdout(Nowhere()), contextlib.redirect_stderr(Nowhere()):
+                    return getattr(space, verb)(**request)
+
+    send_frame(channel, {"ready": True})
+    while True:
+        request = receive_frame(channel)
+        seconds, number = request.pop("seconds"), request.pop("number")
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            reply = {"value": answer(request)}
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except BaseException as error:  # whatever the student's code raises is an answer, SystemExit too
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            reply = {"error": describe_error(error)}
+        try:
+            send_frame(channel, reply | {"number": number})
+        except Exception as error:
+            send_frame(channel, {"error": describe_error(error), "number": number})
+
+
+if __name__ == "__main__":
+    main()

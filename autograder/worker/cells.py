@@ -1,0 +1,91 @@
+"""Run notebook cells with IPython's shell, without a kernel, and keep what they show."""
+
+import base64
+import re
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+TEXT_CHARACTERS = 20_000
+PICTURES = 12
+CELL_NAME = re.compile(r"<cell ([A-Za-z0-9_-]{1,100})>")
+
+
+class QuietShell(InteractiveShell):
+    """An IPython shell that keeps errors as data and shows figures as PNG."""
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Figures need no event loop here."""
+
+    def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
+        self.last_traceback = stb
+
+
+def new_shell() -> QuietShell:
+    shell = QuietShell.instance(colors="nocolor")
+    shell.history_manager.enabled = False
+    shell.xmode = "Context"
+    return shell
+
+
+def run_cell(shell: QuietShell, cell_id: str, source: str) -> dict[str, Any]:
+    """Run one cell; give its notebook outputs and, where it failed, the error.
+
+    Tracebacks call the cell's code `<cell ID>`, so that a message can name the cell.
+    """
+    shell.compile.get_code_name = lambda *_: f"<cell {cell_id}>"
+    shell.last_traceback = []
+    with capture_output() as captured:
+        outcome = shell.run_cell(source, store_history=False)
+    outputs: list[dict[str, Any]] = []
+    for name, text in (("stdout", captured.stdout), ("stderr", captured.stderr)):
+        if text:
+            outputs.append({"output_type": "stream", "name": name, "text": shorten(settle(text))})
+    outputs += [shown for rich in captured.outputs if (shown := _display(rich))][: 4 * PICTURES]
+    error = outcome.error_before_exec or outcome.error_in_exec
+    if error is None:
+        return {"outputs": outputs, "error": None}
+    described = describe_error(error)
+    trace = shorten(ANSI.sub("", "\n".join(map(str, shell.last_traceback))))
+    outputs.append(
+        {"output_type": "error", "ename": described["type"], "evalue": described["text"], "traceback": [trace]}
+    )
+    return {"outputs": outputs, "error": described}
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Type, text and innermost notebook cell of an error."""
+    place, traceback = None, error.__traceback__
+    while traceback is not None:
+        if found := CELL_NAME.fullmatch(traceback.tb_frame.f_code.co_filename):
+            place = f"{found[1]}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text could not be made)"
+    bases = [base.__name__[:100] for base in type(error).__mro__][:12]
+    return {"type": bases[0], "bases": bases, "text": shorten(ANSI.sub("", text), 2000), "place": place}
+
+
+def settle(text: str) -> str:
+    """What a terminal shows in the end: carriage returns overwrite the line, as progress bars do."""
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in ANSI.sub("", text).split("\n"))
+
+
+def shorten(text: str, most: int = TEXT_CHARACTERS) -> str:
+    return text if len(text) <= most else f"{text[:most]}\n... ({len(text) - most} more characters)"
+
+
+def _display(rich: Any) -> dict[str, Any] | None:
+    data = {}
+    plain, picture = rich.data.get("text/plain"), rich.data.get("image/png")
+    if isinstance(plain, str):
+        data["text/plain"] = shorten(plain)
+    if isinstance(picture, bytes):
+        picture = base64.b64encode(picture).decode()
+    if isinstance(picture, str):
+        data["image/png"] = picture
+    return {"output_type": "display_data", "data": data, "metadata": {}} if data else None

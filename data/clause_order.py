@@ -1,0 +1,98 @@
+"""Texts whose label only the order of their clauses tells.
+
+A text is two to four clauses "the NOUN was ADJECTIVE ." and a closing "the end ."; its label is the polarity of the last
+clause. Texts come in pairs: the partner has the last clause exchanged with an earlier one of the other polarity. Every
+clause begins with "the", ends with "." and is followed by "the", so partners have the same words and the same pairs of
+neighbouring words, whether or not full stops and the borders of the text count as words, and opposite labels.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from random import Random
+from typing import TypeVar
+
+from data.examples import Example, Splits
+
+# Words enough for tens of thousands of texts already with two clauses, and few enough to be learnt in a few epochs.
+NOUNS = (
+    "plot cast music dialogue script opening finale hero villain scenery editing humour romance lighting pacing acting "
+    "camera story chase song"
+).split()
+POSITIVE = "brilliant charming clever delightful fresh funny gripping lovely moving superb thrilling witty".split()
+NEGATIVE = "awful bland boring clumsy dreary dull feeble flat messy shallow silly tedious".split()
+CLOSING = "the end ."
+PUBLIC_SEED = 20170612
+TRAIN = 3200
+VALIDATION = 400
+
+Clause = tuple[str, str, int]  # noun, adjective, polarity
+Bag = tuple[str, ...]
+T = TypeVar("T")
+
+
+@cache
+def public() -> Splits:
+    """What students are given; the same in every checkout. Partners stand next to each other."""
+    texts = examples(PUBLIC_SEED, TRAIN + VALIDATION, avoid=frozenset())
+    return Splits(texts[:TRAIN], texts[TRAIN:])
+
+
+def hidden(seed: int, count: int = 1000) -> tuple[Example, ...]:
+    """The test set of this seed, `count` texts in pairs; no bag of words of theirs occurs in the public texts."""
+    return examples(seed, count, avoid=frozenset(bag(e.text) for split in public() for e in split))
+
+
+def examples(seed: int, count: int, avoid: frozenset[Bag]) -> tuple[Example, ...]:
+    """`count` texts (an even number) in pairs, no two pairs with the same bag of words and none with one in `avoid`."""
+    if count % 2:
+        raise ValueError(f"texts come in pairs, {count} is odd")
+    found: list[Example] = []
+    used = set(avoid)
+    for pair in pairs(Random(seed)):
+        if len(found) == count:
+            break
+        if (words := bag(pair[0].text)) not in used:
+            used.add(words)
+            found += pair
+    return tuple(found)
+
+
+def bag(text: str) -> Bag:
+    """The words of a text without their order: equal for partners, and what no two splits share."""
+    return tuple(sorted(text.split()))
+
+
+def pairs(random: Random) -> Iterator[tuple[Example, Example]]:
+    """Partners without end, in random order within the pair."""
+    while True:
+        clauses = draw_clauses(random)
+        last = clauses[-1]
+        others = [i for i, clause in enumerate(clauses) if clause[2] != last[2]]
+        if others:
+            i = pick(random, others)
+            partner = clauses.copy()
+            partner[i], partner[-1] = last, clauses[i]
+            yield example(clauses), example(partner)
+
+
+def draw_clauses(random: Random) -> list[Clause]:
+    """Two to four clauses of random polarity, no noun and no adjective twice."""
+    nouns, adjectives = list(NOUNS), (list(NEGATIVE), list(POSITIVE))
+    clauses = []
+    for _ in range(pick(random, (2, 3, 4))):
+        polarity = pick(random, (0, 1))
+        noun, adjective = pick(random, nouns), pick(random, adjectives[polarity])
+        nouns.remove(noun)
+        adjectives[polarity].remove(adjective)
+        clauses.append((noun, adjective, polarity))
+    return clauses
+
+
+def example(clauses: list[Clause]) -> Example:
+    text = " ".join(f"the {noun} was {adjective} ." for noun, adjective, _ in clauses)
+    return Example(f"{text} {CLOSING}", clauses[-1][2])
+
+
+def pick(random: Random, items: Sequence[T]) -> T:
+    """One of `items`. Python promises the same `random()` from the same seed in every version, `choice()` it does not."""
+    return items[int(random.random() * len(items))]

@@ -1,0 +1,18 @@
+"""Fixtures that several tests share."""
+
+import os
+
+import pytest
+
+from autograder.sandbox.tiers import NoSandbox, choose
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def tier() -> str:
+    """The sandbox of this machine; tests of confinement are skipped, with the reason, where there is none."""
+    try:
+        return choose("auto")
+    except NoSandbox as reason:
+        pytest.skip(str(reason))

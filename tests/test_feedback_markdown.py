@@ -1,0 +1,140 @@
+"""Markdown that a student may have written, as HTML."""
+
+import time
+
+import pytest
+from bs4 import BeautifulSoup
+from test_feedback_clean import JPEG, png
+
+from autograder.feedback.markdown import safe_html
+
+VECTORS = [
+    "<script>alert(1)</script>",
+    "<ScRiPt src=//evil.example/x.js></ScRiPt>",
+    "<img src=x onerror=alert(1)>",
+    '<img src="https://evil.example/pixel.png">',
+    "![x](https://evil.example/pixel.png)",
+    "![x](javascript:alert(1))",
+    "![x](data:image/svg+xml;base64,PHN2Zz4=)",
+    '![x](https://e.example "a\\" onload=alert(1)")',
+    "<svg onload=alert(1)><animate onbegin=alert(1)></svg>",
+    "<svg><image href='https://evil.example/x'/></svg>",
+    "<iframe src=https://evil.example></iframe>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<object data=x></object><embed src=x>",
+    "<link rel=stylesheet href=https://evil.example/x.css>",
+    "<style>@import url(https://evil.example/x.css); body{display:none}</style>",
+    "<div style='position:fixed;background:url(https://evil.example)'>x</div>",
+    "<div style='text-align:left;background:url(https://evil.example)'>x</div>",
+    "<div class='navbar-fixed-top modal-backdrop' id='statusmessage'>x</div>",
+    "# statusmessage",
+    "<form action=https://evil.example><input name=x><button>Save</button></form>",
+    "<base href=https://evil.example/>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](&#106;avascript:alert(1))",
+    "[x](vbscript:x)",
+    "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    "[x](files/javascript:alert(1))",
+    "<a href='/files/javascript:alert(1)'>x</a>",
+    "[x](../../formgrader/submissions/evil.html)",
+    "<a href=' javascript:alert(1)'>x</a>",
+    "<a href='java\tscript:alert(1)'>x</a>",
+    "<javascript:alert(1)>",
+    "[x]\n\n[x]: javascript:alert(1)",
+    "<b onmouseover=alert(1)>x</b>",
+    "<details ontoggle=alert(1) open>x</details>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)></style></mglyph></table></mtext></math>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'></noscript>",
+    "<!--><img src=x onerror=alert(1)>-->",
+    "```html\n<script>alert(1)</script>\n```",
+    '```<img src=x onerror=alert(1)>"\nx\n```',
+    "```mermaid\n</pre><script>alert(1)</script>\n```",
+    "$</script><script>alert(1)</script>$",
+    "$$<img src=x onerror=alert(1)>$$",
+    "\\begin{a}<img src=x onerror=alert(1)>\\end{a}",
+    "|<script>alert(1)</script>|\n|--|\n|<img src=x onerror=alert(1)>|",
+    "<video src=https://evil.example/x autoplay></video><audio src=x>",
+    "<template><script>alert(1)</script></template>",
+    "<img src='data:image/png;base64,AAAA' onload=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    "<textarea></textarea><select></select>",
+]
+ADDRESSES = ("src", "srcset", "href", "action", "data", "poster", "background", "xlink:href", "formaction", "srcdoc")
+
+
+def assert_harmless(html: str) -> None:
+    """Nothing in this HTML runs, is fetched, or belongs to the page around it."""
+    for element in BeautifulSoup(html, "html.parser").find_all(True):
+        assert element.name not in (
+            "script", "iframe", "object", "embed", "link", "style", "meta", "base", "form", "input", "button", "svg",
+            "math", "video", "audio", "template", "textarea", "select", "noscript", "frame", "frameset",
+        ), html  # fmt: skip
+        for name, value in element.attrs.items():
+            text = " ".join(value) if isinstance(value, list) else value
+            assert not name.startswith("on") and name != "id", html
+            if name in ADDRESSES:
+                picture = element.name == "img" and text.startswith("data:image/")
+                assert picture or (element.name == "a" and text.startswith(("http", "mailto:", "#"))), html
+                assert "svg" not in text, html
+            if name == "style":
+                assert "url" not in text and "position" not in text, html
+            if name == "class":
+                assert "navbar" not in text and "modal" not in text, html
+
+
+@pytest.mark.parametrize("source", VECTORS)
+def test_nothing_in_markdown_runs_or_is_fetched(source):
+    """Typical vectors, in a paragraph of their own, inside a sentence, and in a list."""
+    for text in (source, f"Answer: {source} so.", f"- {source}"):
+        assert_harmless(safe_html(text))
+
+
+def test_an_answer_keeps_its_form():
+    """Emphasis, lists, tables, code, mathematics, links and collapsed details are what people write."""
+    source = (
+        "**a** *b* `c` ~~d~~ [paper](https://arxiv.org/abs/1706.03762)\n\n- one\n- two\n\n1. x\n2. y\n\n"
+        "| h | k |\n|---|--:|\n| 1 | 2 |\n\n```python\nfor x in y: pass\n```\n\n$a < b$ and $$\\frac{1}{2}$$\n\n"
+        "<details><summary>more</summary>\n\ninside\n\n</details>\n\n## Head\n\n> said\n\nif x<y and List<int> then"
+    )
+    page = BeautifulSoup(safe_html(source), "html.parser")
+    kept = "strong, em, code, del, a, ul, ol, li, table, th, td, details, summary, h2, blockquote, pre, span"
+    assert {element.name for element in page.find_all(True)} >= set(kept.split(", "))
+    text = page.get_text()
+    assert "$a < b$" in text and "$$\\frac{1}{2}$$" in text and "x<y and List<int> then" in text
+    assert page.find("a")["href"] == "https://arxiv.org/abs/1706.03762"
+    assert "right" in page.find("td", style=True)["style"]
+    assert page.find("span", class_="k").get_text() == "for"
+
+
+def test_attached_pictures_are_shown_and_others_named():
+    """A missing attachment must not keep the page from being made, as it does in nbconvert."""
+    attachments = {"a.png": {"image/png": png()}, "b.jpg": {"image/jpeg": JPEG}, "c.svg": {"image/svg+xml": "x"}}
+    html = safe_html("![one](attachment:a.png) ![two](attachment:b.jpg)", attachments)
+    assert [image["alt"] for image in BeautifulSoup(html, "html.parser").find_all("img")] == ["one", "two"]
+    for name in ("c.svg", "missing.png"):
+        html = safe_html(f"![three](attachment:{name})", attachments)
+        assert "[picture not shown: three]" in html and "<img" not in html
+
+
+def test_a_picture_inside_raw_html_is_checked_too():
+    """What a data address calls a PNG must be one, of bearable size."""
+    assert "src=" in safe_html(f"<img src='data:image/png;base64,{png()}'>")
+    assert "src=" not in safe_html(f"<img src='data:image/png;base64,{png(100_000, 100_000)}'>")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["[" * 100_000, "<b>" * 6_000, "*a **a " * 30_000, "- " * 9_000, ">" * 19_000, "<b><p>" * 1_900, "$a " * 6_000],
+    ids=["brackets", "tags", "emphasis", "lists", "quotes", "misnested", "dollars"],
+)
+def test_hostile_text_costs_little_time(source):
+    """Parsers of markdown and HTML can need quadratic time; such text is shown as it was typed."""
+    start = time.process_time()
+    html = safe_html(source)
+    assert time.process_time() - start < 3
+    assert_harmless(html)
+    assert source[:20].strip(" *>-") in BeautifulSoup(html, "html.parser").get_text() or source.startswith(
+        ("<", "-", ">")
+    )

@@ -1,0 +1,197 @@
+"""The worker answers with data, is confined, and every request to it ends."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from autograder import limits
+from autograder.sandbox.session import Died, Raised, Session, TimedOut
+
+
+@pytest.fixture(scope="module")
+def shared(tier, tmp_path_factory):
+    """One worker for the tests that leave it alive, with a file of the assignment to read."""
+    files = tmp_path_factory.mktemp("release")
+    (files / "data").mkdir()
+    (files / "data" / "rows.tsv").write_text("one\n")
+    (files / "notebook.ipynb").write_text("not for the worker")
+    with Session(tier, files) as session:
+        yield session
+
+
+@pytest.fixture
+def session(tier):
+    with Session(tier, None) as session:
+        yield session
+
+
+def run(session, source, seconds=20.0):
+    return session.request("cell", seconds, id="here", source=source)
+
+
+def said(session, source):
+    """What the cell prints, or how it failed."""
+    reply = run(session, source)
+    if reply["error"]:
+        return f"{reply['error']['type']}: {reply['error']['text']}"
+    return "".join(o["text"] for o in reply["outputs"] if o["output_type"] == "stream").strip()
+
+
+def test_functions_are_called_with_tensors(shared):
+    """A notebook's function gets tensors and gives tensors, numbers and text."""
+    run(shared, "def f(x, times=1):\n    return x * times, {'n': x.shape[0]}, 'text'")
+    value = shared.request("call", 5, name="f", args=(torch.arange(3.0),), kwargs={"times": 2}, seed=0)
+    assert torch.equal(value[0], torch.tensor([0.0, 2.0, 4.0]))
+    assert value[1:] == ({"n": 3}, "text")
+
+
+def test_seeds_make_calls_repeatable(shared):
+    """The same seed gives the same random numbers in torch, numpy and random."""
+    run(shared, "import random, numpy\ndef g(): return [float(torch.rand(1)), random.random(), float(numpy.random.rand())]"
+                .replace("import", "import torch,"))  # fmt: skip
+    first, again, other = (shared.request("call", 5, name="g", args=(), kwargs={}, seed=s) for s in (1, 1, 2))
+    assert first == again
+    assert all(a != b for a, b in zip(first, other, strict=True))
+
+
+def test_errors_name_the_cell(shared):
+    """An error comes back with its type, its text and the line of the cell in which it arose."""
+    run(shared, "def broken():\n    return 1 / 0")
+    with pytest.raises(Raised) as error:
+        shared.request("call", 5, name="broken", args=(), kwargs={}, seed=0)
+    assert (error.value.type_name, error.value.place) == ("ZeroDivisionError", "here:2")
+    assert "ArithmeticError" in error.value.bases
+
+
+def test_a_figure_is_shown_as_png(shared):
+    """matplotlib's figures arrive as PNG."""
+    reply = run(shared, "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+    assert any("image/png" in o.get("data", {}) for o in reply["outputs"])
+
+
+@pytest.mark.parametrize(
+    "loop", ["while True: pass", "import time\ntime.sleep(60)", "while True:\n  try:\n    x = 1\n  except Exception: pass"]
+)
+def test_a_loop_stops_softly(shared, loop):
+    """An endless cell is stopped at its limit, and the worker goes on with its names."""
+    run(shared, "kept = 5")
+    assert run(shared, loop, 0.5)["error"]["type"] == "TookTooLong"
+    assert said(shared, "print(kept)") == "5"
+
+
+def test_a_loop_that_swallows_everything_ends_with_its_worker(session):
+    """Code that ignores the soft limit is killed after the grace time."""
+    start = time.monotonic()
+    stubborn = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+    with pytest.raises(TimedOut):
+        run(session, stubborn, 0.3)
+    assert time.monotonic() - start < 0.3 + limits.GRACE_SECONDS + 5
+    assert not session.alive
+
+
+@pytest.mark.parametrize("end", ["import os\nos._exit(0)", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_process_that_ends_itself_is_told_apart(session, end):
+    """Ending the process costs the worker, not the grader."""
+    with pytest.raises(Died):
+        run(session, end)
+
+
+def test_exit_is_an_error_like_any_other(shared):
+    """`exit()`-like calls in a function do not end the worker."""
+    run(shared, "def leave(): raise SystemExit(3)")
+    with pytest.raises(Raised, match="SystemExit"):
+        shared.request("call", 5, name="leave", args=(), kwargs={}, seed=0)
+
+
+def test_only_the_assignments_folders_are_there(shared):
+    """The data can be read and not changed; notebook, source, tests, graders and the home folder are absent."""
+    assert said(shared, "print(open('data/rows.tsv').read(), *__import__('os').listdir('.'))").split() == ["one", "data"]
+    assert "Read-only" in said(shared, "open('data/new', 'w')")
+    root = Path(__file__).resolve().parent.parent
+    seen = said(shared, f"import os\nprint([os.path.exists(p) for p in {[str(root / d) for d in ('source', 'tests', 'autograder', '.git', 'data')]}])")
+    assert seen == str([False] * 5)
+    assert "autograder" not in said(shared, "import sys\nprint([m for m in sys.modules if 'autograder' in m])")
+
+
+def test_the_environment_is_not_inherited(tier, monkeypatch):
+    """No variable of the grader's reaches the worker."""
+    monkeypatch.setenv("COURSE_SECRET_FILE", "/somewhere")
+    with Session(tier, None) as session:
+        assert said(session, "import os\nprint('COURSE_SECRET_FILE' in os.environ)") == "False"
+
+
+def test_there_is_no_network(shared):
+    """Neither a listening server on this machine nor an abstract socket can be reached."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert "Error" in said(shared, f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)")
+
+
+def test_the_worker_is_nobody(shared):
+    """No root, no capability, no way to gain any."""
+    status = dict(
+        line.split(":", 1) for line in said(shared, "print(open('/proc/self/status').read())").splitlines() if ":" in line
+    )
+    assert "0" not in status["Uid"].split()
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert status["NoNewPrivs"].strip() == "1"
+
+
+def test_other_processes_are_out_of_sight(shared):
+    """The worker sees its own processes alone."""
+    seen = said(shared, "import os\nprint(sum(p.isdigit() for p in os.listdir('/proc')))")
+    assert int(seen) <= 4
+
+
+def test_memory_and_files_are_limited(shared):
+    """A tensor beyond the limit, and a file beyond it, are errors of the cell."""
+    assert "memory" in said(shared, "import torch\ntorch.zeros(2 * 10**9, dtype=torch.float64)").lower()
+    assert "File too large" in said(shared, f"open('/tmp/big', 'wb').write(bytes({limits.FILE_BYTES + 1}))")
+
+
+def test_daemons_die_with_their_worker(tier, tmp_path):
+    """A process that detached itself is gone when the worker is closed."""
+    mark = f"daemon-{os.getpid()}-{time.monotonic_ns()}"
+    source = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)', {mark!r}], start_new_session=True)"
+    with Session(tier, None) as session:
+        run(session, source)
+        assert _processes(mark) >= 1
+    for _ in range(50):
+        if not _processes(mark):
+            break
+        time.sleep(0.1)
+    assert _processes(mark) == 0
+
+
+def test_input_does_not_wait(shared):
+    """A cell that asks for input fails at once."""
+    assert "Error" in said(shared, "input('name? ')")
+
+
+def test_a_flood_of_output_is_cut(shared):
+    """Megabytes of print arrive as a few thousand characters."""
+    assert len(said(shared, "for _ in range(200_000): print('x' * 40)")) < 50_000
+
+
+def test_workers_of_two_submissions_do_not_meet(tier):
+    """What one worker writes, another does not see."""
+    with Session(tier, None) as one, Session(tier, None) as two:
+        for place in ("/tmp", "/dev/shm", "/scratch"):
+            run(one, f"open('{place}/message', 'w').write('x')")
+            assert said(two, f"import os\nprint(os.path.exists('{place}/message'))") == "False"
+
+
+def test_requests_from_several_threads_are_not_needed(shared):
+    """The worker has one thread: it can be forked, and costs one core."""
+    assert said(shared, "import os\nprint(len(os.listdir('/proc/self/task')))") == "1"
+    assert threading.active_count() < 10
+
+
+def _processes(mark: str) -> int:
+    return subprocess.run(["pgrep", "-fc", mark], capture_output=True, text=True).stdout.strip() != "0"

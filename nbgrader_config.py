@@ -57,6 +57,10 @@ c.Execute.timeout = 600
 
 # --- grading ---
 
+import warnings  # noqa: E402
+
+from sqlalchemy.exc import SAWarning  # noqa: E402
+
 from autograder.feedback.page import rendering_config  # noqa: E402
 from autograder.nbgrader_plugin.late import believe_arrivals_only  # noqa: E402
 
@@ -81,3 +85,5 @@ c.Autograde.autograde_preprocessors = [
 believe_arrivals_only()
 # feedback pages and the formgrader show what students wrote
 c.merge(rendering_config())
+# nbgrader 0.9 is older than SQLAlchemy 2.1, which warns of how it is used
+warnings.filterwarnings("ignore", category=SAWarning, module=r"nbgrader\.")

@@ -59,12 +59,14 @@ def autograde(
     jobs: Jobs = None,
     sandbox: SandboxOption = Sandbox.auto,
     execute: ExecuteOption = Execute.definitions,
+    force: Annotated[bool, typer.Option(help="Grade again what is graded already.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show old and new marks; write nothing.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Grade all of submitted/ into the gradebook, with feedback pages."""
     from autograder.commands.autograde import autograde_submitted
 
-    _guarded(autograde_submitted, assignment, student, jobs, sandbox.value, execute.value, quiet)
+    _guarded(autograde_submitted, assignment, student, jobs, sandbox.value, execute.value, force, dry_run, quiet)
 
 
 @app.command()
@@ -81,19 +83,18 @@ def release(
 
 @app.command()
 def export(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("marks.csv"),
     quiet: Quiet = False,
 ) -> None:
-    """Write the marks of an assignment as CSV."""
+    """Write the marks of all assignments as CSV."""
     from autograder.commands.export import export_csv
 
-    _guarded(export_csv, assignment, output, quiet)
+    _guarded(export_csv, output, quiet)
 
 
 @app.command()
 def demo(jobs: Jobs = None, quiet: Quiet = False) -> None:
-    """The whole course on sample submissions: from nothing to marks and feedback."""
+    """The whole course on sample submissions, from nothing to marks and feedback."""
     from autograder.commands.demo import run_demo
 
     _guarded(run_demo, jobs, quiet)

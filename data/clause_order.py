@@ -1,9 +1,9 @@
 """Texts whose label only the order of their clauses tells.
 
-A text is two to four clauses "the NOUN was ADJECTIVE ." and a closing "the end ."; its label is the polarity of the last
-clause. Texts come in pairs: the partner has the last clause exchanged with an earlier one of the other polarity. Every
-clause begins with "the", ends with "." and is followed by "the", so partners have the same words and the same pairs of
-neighbouring words, whether or not full stops and the borders of the text count as words, and opposite labels.
+A text is two to four clauses "the NOUN was ADJECTIVE ." and a closing "the end ."; its label is the polarity of the
+last clause. Texts come in pairs: the partner has the last clause exchanged with an earlier one of the other polarity.
+Every clause begins with "the", ends with "." and is followed by "the", so partners have opposite labels, but the same
+words and the same pairs of neighbouring words, whether or not a full stop or the border of the text counts as a word.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,19 @@ from typing import TypeVar
 from data.examples import Example, Splits
 
 # Words enough for tens of thousands of texts already with two clauses, and few enough to be learnt in a few epochs.
+# fmt: off
 NOUNS = (
-    "plot cast music dialogue script opening finale hero villain scenery editing humour romance lighting pacing acting "
-    "camera story chase song"
-).split()
-POSITIVE = "brilliant charming clever delightful fresh funny gripping lovely moving superb thrilling witty".split()
-NEGATIVE = "awful bland boring clumsy dreary dull feeble flat messy shallow silly tedious".split()
+    "plot", "cast", "music", "dialogue", "script", "opening", "finale", "hero", "villain", "scenery", "editing",
+    "humour", "romance", "lighting", "pacing", "acting", "camera", "story", "chase", "song",
+)
+POSITIVE = (
+    "brilliant", "charming", "clever", "delightful", "fresh", "funny", "gripping", "lovely", "moving", "superb",
+    "thrilling", "witty",
+)
+NEGATIVE = (
+    "awful", "bland", "boring", "clumsy", "dreary", "dull", "feeble", "flat", "messy", "shallow", "silly", "tedious",
+)
+# fmt: on
 CLOSING = "the end ."
 PUBLIC_SEED = 20170612
 TRAIN = 3200
@@ -49,7 +56,7 @@ def examples(seed: int, count: int, avoid: frozenset[Bag]) -> tuple[Example, ...
     found: list[Example] = []
     used = set(avoid)
     for pair in pairs(Random(seed)):
-        if len(found) == count:
+        if len(found) >= count:
             break
         if (words := bag(pair[0].text)) not in used:
             used.add(words)
@@ -94,5 +101,5 @@ def example(clauses: list[Clause]) -> Example:
 
 
 def pick(random: Random, items: Sequence[T]) -> T:
-    """One of `items`. Python promises the same `random()` from the same seed in every version, `choice()` it does not."""
+    """One of `items`. Every version of Python promises the same `random()` from a seed, but not the same `choice()`."""
     return items[int(random.random() * len(items))]

@@ -1,7 +1,7 @@
 """Sentences from film reviews with human ratings (Hutto and Gilbert 2014), as positive and negative examples.
 
-The pool is divided by an unsalted hash of the text: train, validation, and a reserve that nobody is given. The hidden test
-set is the half of the reserve that the course secret picks.
+The pool is divided by an unsalted hash of the text: train, validation, and a reserve that nobody is given. The hidden
+test set is the half of the reserve that the course secret picks.
 """
 
 import hashlib
@@ -31,14 +31,20 @@ def public() -> Splits:
 def hidden(secret_seed: int) -> tuple[Example, ...]:
     """The test set of this seed: about half of the reserve, equally many of both labels, in an order of its own."""
 
-    def rank(example: Example) -> Fraction:
-        return position(f"{secret_seed}\n{normalise(example.text)}")
+    def rank(example: Example, purpose: str) -> Fraction:
+        return position(f"{secret_seed} {purpose}\n{normalise(example.text)}")
 
     _, _, reserve = parts()
-    chosen = sorted((e for e in reserve if rank(e) < Fraction(1, 2)), key=rank)
+    chosen = sorted((e for e in reserve if rank(e, "pick") < Fraction(1, 2)), key=lambda e: rank(e, "pick"))
     negative, positive = ([e for e in chosen if e.label == label] for label in (0, 1))
     count = min(len(negative), len(positive))
-    return tuple(sorted(negative[:count] + positive[:count], key=rank))
+    # In the order of picking, the end would be of one label: the surplus of the other has gone from there.
+    return tuple(sorted(negative[:count] + positive[:count], key=lambda e: rank(e, "order")))
+
+
+def licence() -> bytes:
+    """The licence text that copies of the sentences must carry."""
+    return (fetch(NAME) / "LICENSE.txt").read_bytes().replace(b"\r\n", b"\n")
 
 
 def parse(content: str) -> list[Example]:

@@ -19,31 +19,34 @@ INTRODUCTION = """\
 # Data
 
 Each folder is a data set: `train.tsv` to learn from, `validation.tsv` to check on. The files are UTF-8 text with one
-example a line, `label<TAB>text`, after one header line; label 1 is positive, 0 negative. No text stands in two files.
+example a line, `label<TAB>text`, after one header line; nothing is quoted, so quotation marks belong to the text. Label
+1 is positive, 0 negative. No text stands in two files.
 """
 
 MOVIE_SNIPPETS = """\
 ## movie_snippets
 
-Sentences from film reviews. {origin} Label 1 is a mean rating above 0; ratings between -0.5 and 0.5 are left out, and so
-are repeated sentences.
+Sentences from film reviews, each with the mean of human ratings turned into a label: 1 above 0, 0 below. Ratings
+between -0.5 and 0.5 are left out, and so are repeated sentences.
 
 - Source: `{file}` in the source distribution of `{package}` {version}.
-- Licence: {licence}.
+- Origin: {origin}
+- Licence: {licence}; see `movie_snippets/LICENSE.txt`.
 - Citation: {citation}
-- Held back: about a quarter of the sentences. Your grade is measured on some of them, which no model has seen in training.
-  The source is public, so looking them up is possible; it would tell you nothing about your model.
+- Held back: about a quarter of the sentences. The hidden tests measure on some of them, which no model has been trained
+  on. The source is public, so they can be looked up; that would tell you nothing about your model.
 """
 
 CLAUSE_ORDER = """\
 ## clause_order
 
-Made for this course by a generator. A text is a row of short clauses, and its label is the polarity of the last one. Texts
-come in pairs, one after the other: same words, same pairs of neighbouring words, opposite labels. A model that cannot see
-the order of the clauses is right exactly half the time.
+Made for this course by a generator. A text is a row of short clauses, and its label is the polarity of the last one.
+Texts come in pairs, one after the other: same words, same pairs of neighbouring words, opposite labels. A model that
+cannot see the order of the clauses is right exactly half the time.
 
 - Source and licence: part of this course, under its licence; nothing is downloaded.
-- Held back: the texts that your grade is measured on. They are made from a secret number and share no pair with these files.
+- Held back: the texts that the hidden tests measure on. They are made from a secret number, and none of them is a text
+  of these files or the same words in another order.
 """
 
 
@@ -68,6 +71,8 @@ def public_files(names: Sequence[str]) -> dict[str, bytes]:
         splits = PUBLIC[name]()
         for part, examples in splits._asdict().items():
             files[f"{name}/{part}.tsv"] = table(examples).encode()
+    if movie_snippets.NAME in names:
+        files[f"{movie_snippets.NAME}/LICENSE.txt"] = movie_snippets.licence()
     return files
 
 

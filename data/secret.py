@@ -1,7 +1,7 @@
 """The course secret, from which everything that must not be guessable is derived.
 
-It is made on first use, never leaves this checkout and is ignored by git. With the secret lost or changed, hidden data is
-made anew; what students are given does not depend on it.
+It is made on first use, never leaves this checkout and is ignored by git. With the secret lost or changed, hidden data
+is made anew; what students are given does not depend on it.
 """
 
 import hmac

@@ -1,5 +1,6 @@
 """A course in a scratch folder: one tiny assignment, its release, and graders that look at the text of an answer."""
 
+import functools
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from nbgrader import api
 from nbgrader.preprocessors import ComputeChecksums
 
 from autograder import assignments
@@ -15,6 +17,7 @@ from autograder.assignments import Assignment
 from autograder.grading.result import CellOutcome, Result
 from autograder.grading.result import TestOutcome as Outcome
 from autograder.grading.run import Graded
+from autograder.notebooks import course as configured
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
 
@@ -23,6 +26,7 @@ TINY = Assignment(
     upstream={"double": (), "triple": ("double",)},
     defines={"double": ("double",), "triple": ("triple",)},
 )
+alembic_version = functools.cache(api.get_alembic_version)  # nbgrader starts a program to ask for it
 POINTS = {"double-tests": 3.0, "triple-tests": 0.3}
 RIGHT = {"double": "def double(x):\n    return 2 * x", "triple": "def triple(x):\n    return double(x) + x"}
 
@@ -117,6 +121,8 @@ class Course:
 @pytest.fixture(name="course")
 def scratch_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
     monkeypatch.setattr(assignments, "ROOT", tmp_path)
+    monkeypatch.setattr(configured, "ROOT", tmp_path)
+    monkeypatch.setattr(api, "get_alembic_version", alembic_version)
     monkeypatch.setitem(assignments.ASSIGNMENTS, TINY.name, TINY)
     TINY.release.parent.mkdir(parents=True)
     nbformat.write(tiny_release(), TINY.release)

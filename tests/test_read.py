@@ -8,7 +8,12 @@ import pytest
 from autograder.limits import SUBMISSION_BYTES
 from autograder.notebooks.read import Unreadable, read_submission
 
-GOOD = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "source": ["a = 1\n", "b"]}]}
+GOOD = {
+    "nbformat": 4,
+    "nbformat_minor": 5,
+    "metadata": {},
+    "cells": [{"cell_type": "code", "source": ["a = 1\n", "b"]}],
+}
 
 
 def written(folder, content):

@@ -70,7 +70,9 @@ def test_floats_that_json_lacks_arrive():
     assert (up, down) == (math.inf, -math.inf)
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64]
+)
 def test_tensors_arrive_with_values_shape_and_dtype(dtype):
     """A tensor inside a structure keeps its values; an expanded view and an empty tensor cross, too."""
     one = (torch.arange(6).reshape(2, 3) % 2).to(dtype)
@@ -84,7 +86,13 @@ def test_tensors_arrive_with_values_shape_and_dtype(dtype):
 
 def test_what_does_not_cross_arrives_as_the_name_of_its_type():
     """Objects, complex, sparse, meta and over-long integers become opaque instead of failing."""
-    sent = [object(), torch.zeros(1, dtype=torch.complex64), torch.eye(2).to_sparse(), torch.zeros(2, device="meta"), 2**70]
+    sent = [
+        object(),
+        torch.zeros(1, dtype=torch.complex64),
+        torch.eye(2).to_sparse(),
+        torch.zeros(2, device="meta"),
+        2**70,
+    ]
     got = through(sent)
     assert all(isinstance(one, Opaque) for one in got)
     assert got[0] == Opaque("object")

@@ -1,7 +1,5 @@
 """`autograder demo`: from nothing to marks and feedback."""
 
-import shutil
-
 from rich.console import Console
 from rich.table import Table
 
@@ -25,13 +23,12 @@ def run_demo(jobs: int | None, quiet: bool) -> None:
             console.print(f"submitted/{sample.student}/{name}: {sample.story}", highlight=False)
         console.rule("3. grading in the sandbox, gradebook, feedback")
         students = [sample.student for sample in samples]
-        shutil.rmtree(ROOT / "results" / name, ignore_errors=True)
-        autograde_submitted(name, students, jobs, "auto", "definitions", quiet)
+        autograde_submitted(name, students, jobs, "auto", "definitions", False, False, quiet)
         console.print(table(assignment, samples))
     console.print(
         "What a student sees:   feedback/ben/transformer-fundamentals/transformer_fundamentals.html\n"
         "Result files:          results/transformer-fundamentals/ben.json\n"
-        "The gradebook:         gradebook.db; `.venv/bin/jupyter lab` shows it as formgrader, `autograder export` as CSV",
+        "The gradebook:         gradebook.db, in formgrader (`.venv/bin/jupyter lab`) or as CSV (`autograder export`)",
         highlight=False,
     )
 

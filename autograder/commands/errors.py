@@ -2,6 +2,7 @@
 
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.grading.pytest_run import GraderFault
+from autograder.nbgrader_plugin.autograde import NotSaved
 from autograder.notebooks.execute import CellFailed
 from autograder.notebooks.leaks import ReleaseRefused
 from autograder.sandbox.session import CannotStart
@@ -13,7 +14,17 @@ class CommandError(Exception):
     """Wrong usage, or something that the command needs is missing."""
 
 
-KNOWN = (CommandError, NoSandbox, CannotStart, GraderFault, ReleaseRefused, CellFailed, DataError, FileNotFoundError)
+KNOWN = (
+    CommandError,
+    NoSandbox,
+    CannotStart,
+    GraderFault,
+    ReleaseRefused,
+    CellFailed,
+    DataError,
+    NotSaved,
+    FileNotFoundError,
+)
 
 
 def assignment_named(name: str) -> Assignment:

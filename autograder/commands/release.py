@@ -1,11 +1,10 @@
 """`autograder release`: releases and solved notebooks from the instructor's notebooks."""
 
-from data.prepare import prepare
-
 from autograder.assignments import ASSIGNMENTS
 from autograder.commands.errors import assignment_named
 from autograder.commands.progress import Say
 from autograder.notebooks.build import build_release, build_solution
+from data.prepare import prepare
 
 
 def build(assignment: str | None, solutions: bool, quiet: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Comment, Grade, Gradebook, GradeCell, MissingEntry, Notebook, SolutionCell, SourceCell
+from nbgrader.utils import compute_checksum
 
 from autograder import assignments
 from autograder.assignments import Assignment
@@ -76,7 +77,7 @@ def _wanted_cells(release: NotebookNode) -> Cells:
             "cell_type": cell.cell_type,
             "locked": not mark.get("solution") and bool(mark.get("grade") or mark.get("locked")),
             "source": cell.source,
-            "checksum": mark.get("checksum"),
+            "checksum": compute_checksum(cell),
         }
     return cells
 

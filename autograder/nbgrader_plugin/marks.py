@@ -60,6 +60,8 @@ class SaveMarks(SaveAutoGrades):
         digest = hashlib.sha256(answer.encode()).hexdigest()
         marked_for = self.gradebook.db.execute(text(READ), {"grade": grade.id}).scalar()
         grade.auto_score, _ = utils.determine_grade(cell, self.log)
+        if grade.auto_score is None and not cell.source.strip():
+            grade.auto_score = 0.0  # an answer that was emptied or deleted needs nobody to read it
         if grade.manual_score is None or marked_for != digest:
             grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
         self.gradebook.db.execute(text(WRITE), {"grade": grade.id, "digest": digest})

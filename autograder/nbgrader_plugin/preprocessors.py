@@ -98,7 +98,8 @@ class SandboxedGrade(_OfSubmission):
         return notebook, resources
 
     def _grade_here(self, path: Path, assignment: Assignment, resources: dict[str, Any]) -> Any:
-        from autograder.grading.run import GraderFault, grade_notebook  # imports torch, which takes a second
+        from autograder.grading.pytest_run import GraderFault
+        from autograder.grading.run import grade_notebook  # imports torch, which takes a second
 
         try:
             return grade_notebook(path, assignment, sandbox=self.sandbox, execute=self.execute)

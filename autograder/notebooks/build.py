@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.converters import GenerateAssignment, GenerateSolution
+from nbgrader.converters.base import BaseConverter
 
 from autograder.assignments import Assignment
 from autograder.notebooks.course import convert, course_config
@@ -84,7 +85,8 @@ def _converted_solution(assignment: Assignment, shop: Path) -> NotebookNode:
     config = course_config(shop)
     steps = config.GenerateSolution.preprocessors
     config.GenerateSolution.preprocessors = [s for s in steps if not s.endswith(".ExecuteSolution")]
-    convert(GenerateSolution, assignment.name, config)
+    del config.GenerateSolution["pre_convert_hook"]
+    convert(_SolutionWithoutGradebook, assignment.name, config)
     path = shop / config.CourseDirectory.solution_directory / assignment.name / assignment.solution.name
     return nbformat.read(path, as_version=4)
 
@@ -93,10 +95,20 @@ def _is_run_of(path: Path, notebook: NotebookNode, source: str) -> bool:
     """Whether the file holds the outputs of exactly this notebook with these sources."""
     if not path.is_file():
         return False
-    old = nbformat.read(path, as_version=4)
+    try:
+        old = nbformat.read(path, as_version=4)
+    except ValueError:  # not a notebook
+        return False
     same_text = [c.source for c in old.cells] == [c.source for c in notebook.cells]
     return same_text and old.metadata.get("course", {}).get("source_sha256") == source
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+class _SolutionWithoutGradebook(GenerateSolution):
+    """nbgrader's own converter, which asks the gradebook only whether it knows the assignment."""
+
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
+        BaseConverter.init_assignment(self, assignment_id, student_id)

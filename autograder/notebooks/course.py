@@ -17,10 +17,9 @@ class NotConverted(Exception):
 
 
 def course_config(folder: Path) -> Config:
-    """The repository's configuration for a course in `folder`, which gets a gradebook of its own."""
+    """The repository's configuration for a course in `folder`."""
     config = PyFileConfigLoader("nbgrader_config.py", str(ROOT)).load_config()
     config.CourseDirectory.root = str(folder)
-    config.CourseDirectory.db_url = f"sqlite:///{folder / 'gradebook.db'}"
     return config
 
 

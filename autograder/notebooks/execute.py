@@ -44,7 +44,7 @@ def solved(notebook: NotebookNode, folder: Path, name: str, quiet: bool = False)
     notebook.metadata.course = from_dict({"source_sha256": source})
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [from_dict(_scrubbed(output)) for output in cell.outputs]
+            cell.outputs = [from_dict(_scrubbed(output, folder)) for output in cell.outputs]
     return notebook
 
 
@@ -57,6 +57,8 @@ def run(notebook: NotebookNode, folder: Path, name: str, quiet: bool = False) ->
         notebook,
         timeout=SECONDS_A_CELL,
         kernel_name="python3",
+        # no history file, and no word on every start about transport encryption
+        extra_arguments=["--HistoryManager.hist_file=:memory:", "--log-level=ERROR"],
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
@@ -80,16 +82,16 @@ def run(notebook: NotebookNode, folder: Path, name: str, quiet: bool = False) ->
         except CellTimeoutError:
             raise CellFailed(f"{name}, cell {cell_now}: not finished after {SECONDS_A_CELL} seconds") from None
         except DeadKernelError:
-            raise CellFailed(f"{name}, cell {cell_now}: the kernel died; is there enough memory?") from None
+            raise CellFailed(f"{name}, cell {cell_now}: the kernel died (out of memory, or interrupted)") from None
 
 
-def _scrubbed(value: Any) -> Any:
+def _scrubbed(value: Any, here: Path) -> Any:
     if isinstance(value, str):
-        return scrub(value)
+        return scrub(value, here)
     if isinstance(value, dict):
         # pictures are not text, and base64 may look like a path
-        return {key: item if key.startswith("image/png") else _scrubbed(item) for key, item in value.items()}
-    return [_scrubbed(item) for item in value] if isinstance(value, list) else value
+        return {key: item if key.startswith("image/png") else _scrubbed(item, here) for key, item in value.items()}
+    return [_scrubbed(item, here) for item in value] if isinstance(value, list) else value
 
 
 class ExecuteSolution(NbGraderPreprocessor):

@@ -102,7 +102,7 @@ def _in_texts(places: list[Place], withheld: Iterable[Withheld]) -> Iterator[Lea
             if one.text in text:
                 shown.setdefault(one.owner, one.shown)
         for owner, piece in shown.items():
-            yield Leak(place.where, f"{owner}: {piece if len(piece) <= 60 else piece[:57] + '...'}")
+            yield Leak(place.where, f"{owner}: {piece if len(piece) <= 60 else piece[:57] + '...'}".removesuffix(": "))
         for path in dict.fromkeys(find_paths(place.text)):
             yield Leak(place.where, f"a path of a machine: {path}")
 

@@ -17,10 +17,11 @@ def find_paths(text: str) -> list[str]:
     return [m.group() for m in re.finditer("|".join(pattern for pattern, _ in _patterns()), text)]
 
 
-def scrub(text: str) -> str:
-    """`text` with words such as <course> in place of paths; temporary files, too."""
-    temporary = re.escape(tempfile.gettempdir()) + r"/[^\s'\":,;)]+"
-    for pattern, word in (*_patterns(), (_BEFORE + temporary, "<temporary file>")):
+def scrub(text: str, here: Path) -> str:
+    """`text` with words such as <course> in place of paths: `here` is where the program ran; temporary files, too."""
+    ran_in = _BEFORE + re.escape(str(here)) + _AFTER
+    temporary = _BEFORE + re.escape(tempfile.gettempdir()) + r"/[^\s'\":,;)]+"
+    for pattern, word in ((ran_in, "<here>"), *_patterns(), (temporary, "<temporary file>")):
         text = re.sub(pattern, word, text)
     return text
 

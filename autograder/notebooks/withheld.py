@@ -26,13 +26,13 @@ class Withheld:
 
 def squash(text: str) -> str:
     """`text` as one string without white space, so that neither layout nor escapes hide a copy."""
-    plain = html.unescape(text).replace("\\n", "\n").replace('\\"', '"')
+    plain = html.unescape(_unquoted(text)).replace('\\"', '"')
     return re.sub(r"[\s\u200b-\u200d\u2060\ufeff]+", "", unicodedata.normalize("NFKC", plain))
 
 
 def readings(text: str) -> str:
     """The squashed readings of a text, side by side: as it is, without trailing comments, and as if commented out."""
-    lines = text.replace("\\n", "\n").splitlines()
+    lines = _unquoted(text).splitlines()
     bare = "\n".join(_without_comment(line) for line in lines)
     uncommented = "\n".join(_without_comment(line.lstrip(" \t#>|*-+")) for line in lines)
     return "\0".join(squash(reading) for reading in (text, bare, uncommented))
@@ -100,6 +100,11 @@ def _pieces(run: list[str], owner: str) -> Iterator[Withheld]:
     for first, second in pairwise(lines):
         if len(squash(first + second)) >= TWO_LINES:
             yield Withheld(squash(first + second), owner, first)
+
+
+def _unquoted(text: str) -> str:
+    """Lines as lines again where the text of a notebook file quotes them as JSON."""
+    return re.sub(r'\\n(?:",\s*")?', "\n", text)
 
 
 def _without_comment(line: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 TEXT_CHARACTERS = 20_000
@@ -24,8 +25,8 @@ class QuietShell(InteractiveShell):
 
 
 def new_shell() -> QuietShell:
-    shell = QuietShell.instance(colors="nocolor")
-    shell.history_manager.enabled = False
+    quiet = Config({"HistoryManager": {"enabled": False}})  # the history's thread would forbid a fork
+    shell = QuietShell.instance(config=quiet, colors="nocolor")
     shell.xmode = "Context"
     return shell
 

@@ -39,7 +39,7 @@ class Rule:
     composite: bool  # made of other operations; outside inference mode torch takes it apart before it comes here
     transfers: bool  # may read one device and write another
     indexes: bool  # indices, and a value without dimensions, may be on the CPU
-    takes_scalars: bool  # arguments without dimensions may be on the CPU, unless they are written to
+    takes_scalars: bool  # an argument without dimensions may be on the CPU, unless it is a mask or written to
     names: tuple[str, ...]
     written: frozenset[str]
 
@@ -79,10 +79,10 @@ def check_devices(operation: Any, rule: Rule, arguments: dict[str, Any]) -> None
         for tensor in tensors_in(value):
             if isinstance(tensor, SimTensor):
                 continue
-            scalar = tensor.dim() == 0 and tensor.device == CPU and name not in rule.written and name != "mask"
-            if (rule.takes_scalars and scalar) or (
-                rule.indexes and (name == "indices" or (name == "values" and scalar))
-            ):
+            scalar = tensor.dim() == 0 and tensor.device == CPU and name not in rule.written
+            if rule.takes_scalars and scalar and name != "mask":
+                continue
+            if rule.indexes and (name == "indices" or (name == "values" and scalar)):
                 continue
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, "
@@ -96,8 +96,6 @@ def run_on_cpu(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     stays = asked is None or torch.device(asked).type == NAME
     if asked is not None and stays:
         kwargs = kwargs | {"device": CPU}
-    if kwargs.get("pin_memory"):
-        kwargs = kwargs | {"pin_memory": False}
     given: dict[int, torch.Tensor] = {}
     args, kwargs = unwrap(args, given), {key: unwrap(value, given) for key, value in kwargs.items()}
     return wrap(operation(*args, **kwargs), given, stays)
@@ -213,22 +211,13 @@ class Module:
     def is_available(self) -> bool:
         return self.visible
 
-    def is_initialized(self) -> bool:
-        return True
-
     def device_count(self) -> int:
         return 1
 
     def current_device(self) -> int:
         return 0
 
-    def set_device(self, device: Any) -> None:
-        pass
-
     def synchronize(self, device: Any = None) -> None:
-        pass
-
-    def empty_cache(self) -> None:
         pass
 
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
@@ -238,9 +227,6 @@ class Module:
 
     def _is_in_bad_fork(self) -> bool:
         return False
-
-    def manual_seed(self, seed: int) -> None:
-        pass
 
     def manual_seed_all(self, seed: int) -> None:
         pass
@@ -298,10 +284,8 @@ def unavailable_reason() -> str | None:
     """Why this torch cannot have the simulated accelerator, or None. Registers nothing."""
     needed = (
         (backend_registration, "_setup_privateuseone_for_python_backend"),
-        (torch._C, "_disabled_torch_function_impl"),
         (torch._C, "_dispatch_has_kernel_for_dispatch_key"),
         (torch._C, "_get_privateuse1_backend_name"),
-        (torch.Tensor, "_make_wrapper_subclass"),
         (torch.library.Library, "fallback"),
         (torch, "accelerator"),
     )
@@ -325,12 +309,11 @@ def register() -> bool:
         return True
     module = Module()
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=module)
-    anything = torch.library.Library("_", "IMPL")
-    anything.fallback(lambda operation, *args, **kwargs: run_on_cpu(operation, args, kwargs), "PrivateUse1")
-    copies = torch.library.Library("aten", "IMPL")
-    copies.impl("_copy_from", copy_from, "PrivateUse1")
-    anything.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    _registrations.extend((anything, copies))
+    every, aten = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    every.fallback(lambda operation, *args, **kwargs: run_on_cpu(operation, args, kwargs), "PrivateUse1")
+    every.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")  # autocast changes nothing here
+    aten.impl("_copy_from", copy_from, "PrivateUse1")
+    _registrations.extend((every, aten))
     torch.accelerator.current_accelerator = hide_from(torch.accelerator.current_accelerator, module)
     return True
 

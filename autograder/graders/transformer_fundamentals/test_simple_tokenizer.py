@@ -116,9 +116,9 @@ def test_vocabulary_size_and_fresh_start(student, reference, draw):
     tokenizer = student.build("SimpleTokenizer")
     tokenizer.method("build_vocab", [" ".join(f"word{i}" for i in range(5100))])
     expect.equal(len(vocabulary(tokenizer)), 5000, too_large, f"Without an argument it is 5000. {specials_count}")
-    again = draw.shuffled(words[:25] + draw.words(5))
+    again = draw.shuffled(words[:15] + draw.words(5))
     texts_again = [" ".join(again), *(sentence(draw, again[:6], 5) for _ in range(3))]
-    tokenizer = built(student, texts, 30)
+    tokenizer = built(student, texts, 30)  # more entries than the second time
     tokenizer.method("build_vocab", texts_again)
     check_vocabulary(
         tokenizer,

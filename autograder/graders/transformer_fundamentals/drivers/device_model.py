@@ -8,8 +8,8 @@ import torch
 def run(space, device, init, state, batches):
     """Move a model to `device`; call it on each (ids, mask or None) in evaluation mode, then train one step's backward.
 
-    Gives None where there is no such device, else the device's full name, for each batch the results (on the CPU) and
-    their devices, the names of parameters and buffers that the move left behind, and the device of each gradient.
+    Gives None where there is no such device, else the device's full name, for each batch the result (on the CPU) and
+    the device of the logits, the parameters and buffers that the move left behind, and the device of each gradient.
     """
     if device == "cuda" and not torch.cuda.is_available():
         device = "simgpu"
@@ -29,11 +29,11 @@ def run(space, device, init, state, batches):
                 mask = None if mask is None else mask.to(here)
                 with torch.set_grad_enabled(train):
                     result = model(ids.to(here), mask)
+                logits = result[0] if isinstance(result, tuple | list) else result
                 if train:
-                    logits = result[0] if isinstance(result, tuple | list) else result
                     logits.pow(2).sum().backward()
                 else:
-                    results.append({"result": home(result), "devices": devices(result)})
+                    results.append({"result": home(result), "device": str(getattr(logits, "device", None))})
         gradients = {path: space.attribute(model, path).grad for path in state}
         return {
             "device": str(here),
@@ -50,12 +50,3 @@ def home(value):
     if isinstance(value, tuple | list):
         return [home(one) for one in value]
     return value
-
-
-def devices(value):
-    """The devices of the tensors in `value`."""
-    if isinstance(value, torch.Tensor):
-        return [str(value.device)]
-    if isinstance(value, tuple | list):
-        return [name for one in value for name in devices(one)]
-    return []

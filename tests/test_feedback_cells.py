@@ -29,7 +29,16 @@ def result(**changes: object) -> Result:
 
 @pytest.mark.parametrize(
     ("score", "points", "expected"),
-    [(2, 3, 2.0), (0, 3, 0.0), (0.1 + 0.2, 0.3, 0.3), (7, 3, 3.0), (-1, 3, 0.0), (math.nan, 3, 0.0), (2.5, 3, 2.5)],
+    [
+        (2, 3, 2.0),
+        (0, 3, 0.0),
+        (0.1 + 0.2, 0.3, 0.3),
+        (7, 3, 3.0),
+        (-1, 3, 0.0),
+        (math.nan, 3, 0.0),
+        (2.5, 3, 2.5),
+        (0.1 + 0.2, 3, 0.3),
+    ],
 )
 def test_nbgrader_reads_the_score_rounded_and_within_its_limits(score, points, expected):
     """determine_grade raises above the maximum, and gives full points for nan and negative numbers."""

@@ -26,6 +26,7 @@ VECTORS = [
     "<style>@import url(https://evil.example/x.css); body{display:none}</style>",
     "<div style='position:fixed;background:url(https://evil.example)'>x</div>",
     "<div style='text-align:left;background:url(https://evil.example)'>x</div>",
+    "<table><tr><td style='position:fixed;background:url(https://evil.example)'>x</td></tr></table>",
     "<div class='navbar-fixed-top modal-backdrop' id='statusmessage'>x</div>",
     "# statusmessage",
     "<form action=https://evil.example><input name=x><button>Save</button></form>",
@@ -103,6 +104,7 @@ def test_an_answer_keeps_its_form():
     assert {element.name for element in page.find_all(True)} >= set(kept.split(", "))
     text = page.get_text()
     assert "$a < b$" in text and "$$\\frac{1}{2}$$" in text and "x<y and List<int> then" in text
+    assert "¶" not in text
     assert page.find("a")["href"] == "https://arxiv.org/abs/1706.03762"
     assert "right" in page.find("td", style=True)["style"]
     assert page.find("span", class_="k").get_text() == "for"
@@ -125,16 +127,17 @@ def test_a_picture_inside_raw_html_is_checked_too():
 
 
 @pytest.mark.parametrize(
-    "source",
-    ["[" * 100_000, "<b>" * 6_000, "*a **a " * 30_000, "- " * 9_000, ">" * 19_000, "<b><p>" * 1_900, "$a " * 6_000],
-    ids=["brackets", "tags", "emphasis", "lists", "quotes", "misnested", "dollars"],
+    "source", ["\\begin{a}" * 10_000, "<b>" * 6_000, "*a **a " * 30_000, "<b><p>" * 3_000, "[" * 19_000]
 )
 def test_hostile_text_costs_little_time(source):
-    """Parsers of markdown and HTML can need quadratic time; such text is shown as it was typed."""
+    """Parsers of markdown and HTML can need quadratic time; text that is too long is shown as it was typed."""
     start = time.process_time()
-    html = safe_html(source)
-    assert time.process_time() - start < 3
-    assert_harmless(html)
-    assert source[:20].strip(" *>-") in BeautifulSoup(html, "html.parser").get_text() or source.startswith(
-        ("<", "-", ">")
-    )
+    assert_harmless(safe_html(source))
+    assert time.process_time() - start < 4
+
+
+def test_long_text_is_shown_whole_and_as_typed():
+    """Nothing of an answer is lost, only its form."""
+    source = "*a* <b>b</b> " * 2_000
+    page = BeautifulSoup(safe_html(source), "html.parser")
+    assert page.get_text() == source and [element.name for element in page.find_all(True)] == ["pre"]

@@ -1,15 +1,18 @@
 """Grading a class into the gradebook, results and feedback, once and again."""
 
+import itertools
 import os
+import signal
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from nbgrader.converters import Autograde
+from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader_course import RIGHT, TINY, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
 
 from autograder.feedback.page import FeedbackExporter
+from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.nbgrader_plugin import autograde
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
@@ -95,35 +98,37 @@ def test_a_student_of_whom_anything_is_missing_is_done_again(course, lost):
     assert (course.root / lost).is_file() and marks(course, "ada")["double-tests"] == 3
 
 
-class Killed(BaseException):
-    """Stands for a signal: nothing catches it."""
-
-
 @pytest.mark.parametrize(
-    ("where", "name"),
-    [(Autograde, "init_assignment"), (autograde, "write_whole"), (SaveMarks, "_add_score"),
-     (FeedbackExporter, "from_notebook_node"), (os, "replace")],
-    ids=["copying", "writing", "marking", "feedback", "renaming"],
+    ("where", "name", "call"),
+    [(Autograde, "init_assignment", 1), (autograde, "write_whole", 2), (SaveMarks, "_add_score", 2),
+     (FeedbackExporter, "from_notebook_node", 1), (os, "replace", 1), (os, "replace", 3), (Result, "write", 1)],
+    ids=["copying", "writing", "marking", "feedback", "first-rename", "last-rename", "result"],
 )  # fmt: skip
-def test_a_killed_run_leaves_nothing_half_done_for_the_next(course, monkeypatch, where, name):
+def test_a_killed_run_leaves_nothing_half_done_for_the_next(course, monkeypatch, where, name, call):
     """Killed in the second student, at any step: the first stays finished, the second is done again and right."""
     course.submit("ada", {"double": RIGHT["double"]})
     course.submit("ben", {})
     autograde_class(TINY, fake_grade_all)
     course.submit("ben", RIGHT)
+    original, calls = getattr(where, name), itertools.count(1)
 
-    def killed(*args: object, **kwargs: object) -> None:
-        raise Killed
+    def deadly(*args: object, **kwargs: object) -> object:
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **kwargs)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(where, name, killed)
-        with pytest.raises(Killed):
-            autograde_class(TINY, fake_grade_all)
+    child = os.fork()
+    if child == 0:
+        setattr(where, name, deadly)
+        autograde_class(TINY, fake_grade_all)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     again = {m.student: m.fresh for m in autograde_class(TINY, fake_grade_all)}
     assert again == {"ada": False, "ben": True}
     assert marks(course, "ben") == {"double-tests": 3, "triple-tests": 0.3, "q1-why": 0}
     assert course.result("ben").score == 3.3 and "3.3 of 3.3 points" in course.feedback("ben")
-    assert not [p for p in course.root.rglob(".*") if p.is_file()]
+    files = sorted(p.name for step in ("autograded", "feedback") for p in (course.root / step / "ben").glob("*/*"))
+    assert files == [f"{TINY.stem}.html", f"{TINY.stem}.ipynb"]
 
 
 def test_a_dry_run_writes_nothing_and_tells_what_would_change(course):
@@ -161,7 +166,9 @@ def test_stock_autograde_gives_the_same_marks_and_results(course):
     config = course_config(course.root)
     config.SandboxedGrade.grade = fake_grade
     convert(Autograde, TINY.name, config)
+    convert(GenerateFeedback, TINY.name, config)
     stock = {s: (marks(course, s), course.result(s)) for s in ("ada", "ben", "cleo")}
+    assert not any(m.fresh for m in autograde_class(TINY, fake_grade_all))  # what stock nbgrader did is finished, too
     assert course.result("cleo").status == "could-not-run"
     autograde_class(TINY, fake_grade_all, force=True)
     assert {s: (marks(course, s), course.result(s)) for s in ("ada", "ben", "cleo")} == stock

@@ -128,6 +128,7 @@ def test_submissions_to_an_earlier_release_are_no_obstacle(course: Assignment, t
     change_text(course, '"mean-tests"', '"average-tests"')
     build_release(course, progress=silent)
     assert "average-tests" in cells(course.release)
+    assert names(course.release.parents[1]) == ["small-course"]
     assert database.read_bytes() == before
 
 

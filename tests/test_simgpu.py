@@ -5,6 +5,8 @@ import io
 import math
 import subprocess
 import sys
+import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -32,9 +34,17 @@ def labels(x):
 def in_place(x):
     y = x.clone()
     y[:, 0] = 0
-    y[1] += 2
+    y[1] *= 2
     y.mul_(3).t_()
     return y.unsqueeze_(0)[0] + y.view(4, 3)
+
+
+def filled(x):
+    y = x.clone()
+    y[0].fill_(torch.tensor(2.0))
+    y[:, 1] = torch.tensor(3.0)
+    y[labels(x) > 1] = torch.tensor(4.0)
+    return y.index_fill(0, labels(x)[:1], torch.tensor(5.0)).masked_fill(y < 0, torch.tensor(6.0))
 
 
 def with_out(x):
@@ -64,6 +74,7 @@ OPERATIONS = {
     "cat and stack": lambda x: torch.cat([x, torch.stack([x[0], x[1]])]).cumsum(0),
     "views": lambda x: x.view(2, 6).transpose(0, 1).contiguous().view(-1, 3).permute(1, 0).reshape(6, 2),
     "in place": in_place,
+    "filling": filled,
     "out=": with_out,
     "scalar from the CPU": lambda x: x / torch.sqrt(torch.tensor(4)) * torch.tensor(2.0),
     "reductions": lambda x: x.max(-1).values + x.topk(2).values.sum(-1) + x.norm(dim=-1),
@@ -168,6 +179,9 @@ def test_moves():
         assert moved.device == HERE and moved.dtype == x.dtype
     for back in (y.cpu(), y.to("cpu"), y.to(x), torch.empty(2, 3).copy_(y)):
         assert type(back) is torch.Tensor and back.equal(x)
+    with torch.inference_mode():
+        assert y.add_(1) is y and y.sub_(1) is y and type(torch.empty(2, 3).copy_(y)) is torch.Tensor
+    assert (y.t().stride(), y[1:].storage_offset()) == (x.t().stride(), 3)
     assert torch.zeros_like(y, device="cpu").device.type == "cpu"
     assert there(2).copy_(x[0, :2]).tolist() == x[0, :2].tolist()
 
@@ -284,10 +298,11 @@ def test_place_keeps_parameters_the_same_objects():
 
 
 def test_place_moves_what_cannot_be_swapped():
-    """A parameter that autograd holds is moved all the same."""
+    """A parameter with a weak reference to it is moved all the same."""
     layer = nn.Linear(3, 2)
-    layer.half_weight = layer.weight * 0.5
+    reference = weakref.ref(layer.weight)
     torch.simgpu.place(layer)
+    assert reference() is not layer.weight
     assert layer.weight.device == HERE
 
 
@@ -295,16 +310,14 @@ def test_accelerator_is_reported_only_while_shown():
     """torch.accelerator knows of the device inside shown(), and of none before and after."""
 
     def reported():
-        return (
-            torch.accelerator.is_available(),
-            torch.accelerator.current_accelerator(),
-            torch.accelerator.device_count(),
-        )
+        backend = torch.accelerator
+        found = backend.is_available(), backend.current_accelerator(), backend.device_count()
+        return found, torch.simgpu.is_available()
 
-    nothing = (False, None, 0)
+    nothing = (False, None, 0), False
     assert reported() == nothing
     with torch.simgpu.shown():
-        assert reported() == (True, torch.device("simgpu"), 1)
+        assert reported() == ((True, torch.device("simgpu"), 1), True)
         torch.accelerator.synchronize()
         generator = torch.Generator(device=HERE).manual_seed(1)
         assert isinstance(generator, torch.Generator)
@@ -356,6 +369,16 @@ def test_cpu_work_is_not_disturbed():
     program = UNDISTURBED.replace("SECONDS", "0.5")  # 10 ms measured; the limit allows for a busy machine
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_seeds_are_the_cpus():
+    """torch.manual_seed decides what is drawn there, without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.manual_seed(2)
+        drawn = torch.randn(3, device=HERE)
+        torch.manual_seed(2)
+    assert drawn.tolist() == torch.randn(3).tolist()
 
 
 def test_says_why_it_is_unavailable(monkeypatch):

@@ -34,8 +34,11 @@ def refused_solution(*_: object) -> None:
     raise AssertionError("the solution was run")
 
 
-def test_a_solution_is_run_beside_the_data_and_tells_nothing_of_the_machine(course: Assignment) -> None:
+def test_a_solution_is_run_beside_the_data_and_tells_nothing_of_the_machine(
+    course: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Outputs are stored, with plain words for paths and no times, and one thread computed them."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     change_text(course, "print(len(ROWS)", 'import os\nprint(os.environ["OMP_NUM_THREADS"], len(ROWS)')
     build_release(course, progress=silent)
     solve(course)

@@ -1,10 +1,13 @@
 """Faults that a command reports as one line."""
 
 from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.demo.submissions import NotASample
 from autograder.grading.pytest_run import GraderFault
 from autograder.nbgrader_plugin.autograde import NotSaved
+from autograder.notebooks.course import NotConverted
 from autograder.notebooks.execute import CellFailed
 from autograder.notebooks.leaks import ReleaseRefused
+from autograder.notebooks.pairing import NotPaired
 from autograder.sandbox.session import CannotStart
 from autograder.sandbox.tiers import NoSandbox
 from data.errors import DataError
@@ -22,7 +25,10 @@ KNOWN = (
     ReleaseRefused,
     CellFailed,
     DataError,
+    NotASample,
     NotSaved,
+    NotConverted,
+    NotPaired,
     FileNotFoundError,
 )
 

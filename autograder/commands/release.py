@@ -15,4 +15,4 @@ def build(assignment: str | None, solutions: bool, quiet: bool) -> None:
     for one in chosen:
         build_release(one, progress=say)
         if solutions:
-            build_solution(one, progress=say)
+            build_solution(one, progress=say, quiet=quiet)

@@ -17,6 +17,7 @@ from autograder.files import write_whole
 from autograder.grading.prepare import release_notebook
 from autograder.notebooks.rebuild import grade_id
 
+SAMPLE_MARK = "sample submission of the course's demonstration"
 SAMPLES = Path(__file__).resolve().parent / "samples"
 
 
@@ -45,14 +46,26 @@ STORIES: dict[str, tuple[Sample, ...]] = {
 }
 
 
+class NotASample(Exception):
+    """A real student's work stands where a sample would go. One line."""
+
+
 def place_samples(assignment: Assignment, submitted: Path) -> list[Sample]:
-    """Write `submitted/<student>/<assignment>/` for every sample of the assignment."""
+    """Write `submitted/<student>/<assignment>/` for every sample of the assignment.
+
+    Raises NotASample, before anything is written, where that would replace what is no sample.
+    """
+    samples = STORIES[assignment.name]
+    targets = {s: submitted / s.student / assignment.name / f"{assignment.stem}.ipynb" for s in samples}
+    for target in targets.values():
+        if target.exists() and SAMPLE_MARK not in target.read_text(errors="replace"):
+            raise NotASample(f"{target} is not a sample submission: the demonstration does not overwrite it")
     solved = nbformat.read(assignment.solution, as_version=4)
-    for sample in STORIES[assignment.name]:
+    for sample, target in targets.items():
         notebook = release_notebook(assignment) if sample.blank else _answered(solved, sample.student, assignment)
-        target = submitted / sample.student / assignment.name / f"{assignment.stem}.ipynb"
+        notebook.metadata["title"] = f"{SAMPLE_MARK}: {sample.story}"
         write_whole(target, nbformat.writes(notebook) + "\n")
-    return list(STORIES[assignment.name])
+    return list(samples)
 
 
 def _answered(solved: NotebookNode, student: str, assignment: Assignment) -> NotebookNode:

@@ -21,6 +21,7 @@ from autograder.notebooks.read import read_submission
 from autograder.notebooks.rebuild import rebuild
 from autograder.sandbox.session import CannotStart
 from autograder.sandbox.tiers import NoSandbox
+from data.errors import DataError
 
 BLOCK = 1 << 20
 
@@ -103,7 +104,7 @@ class SandboxedGrade(_OfSubmission):
 
         try:
             return grade_notebook(path, assignment, sandbox=self.sandbox, execute=self.execute)
-        except (NoSandbox, CannotStart, GraderFault, FileNotFoundError) as error:
+        except (NoSandbox, CannotStart, GraderFault, DataError, FileNotFoundError) as error:
             # A folder that is there counts as graded next time.
             shutil.rmtree(self.folder(self.coursedir.autograded_directory, resources), ignore_errors=True)
             raise SystemExit(f"grading stopped: {error}") from None

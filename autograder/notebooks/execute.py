@@ -59,7 +59,6 @@ def run(notebook: NotebookNode, folder: Path, name: str, quiet: bool = False) ->
         kernel_name="python3",
         # no history file, and no word on every start about transport encryption
         extra_arguments=["--HistoryManager.hist_file=:memory:", "--log-level=ERROR"],
-        record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )

@@ -96,29 +96,26 @@ def run_on_cpu(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     stays = asked is None or torch.device(asked).type == NAME
     if asked is not None and stays:
         kwargs = kwargs | {"device": CPU}
-    given: dict[int, torch.Tensor] = {}
-    args, kwargs = unwrap(args, given), {key: unwrap(value, given) for key, value in kwargs.items()}
-    return wrap(operation(*args, **kwargs), given, stays)
+    args, kwargs = unwrap(args), {key: unwrap(value) for key, value in kwargs.items()}
+    result = operation(*args, **kwargs)
+    return wrap(result) if stays else result
 
 
-def unwrap(value: Any, given: dict[int, torch.Tensor]) -> Any:
-    """`value` with CPU tensors only; `given` remembers whose they are."""
-    if isinstance(value, torch.Tensor):
-        plain = value.inner if isinstance(value, SimTensor) else value
-        given[id(plain)] = value
-        return plain
+def unwrap(value: Any) -> Any:
+    """`value` with the CPU tensors in the place of those that wrap them."""
+    if isinstance(value, SimTensor):
+        return value.inner
     if isinstance(value, list | tuple):
-        return type(value)(unwrap(one, given) for one in value)
+        return type(value)(unwrap(one) for one in value)
     return value
 
 
-def wrap(value: Any, given: dict[int, torch.Tensor], stays: bool) -> Any:
-    """`value` on the simulated device if it `stays`; what an operation was given and gives back stays what it was."""
+def wrap(value: Any) -> Any:
+    """`value` with its CPU tensors wrapped. (Of an in-place operation torch itself gives the argument back.)"""
     if isinstance(value, torch.Tensor):
-        known = given.get(id(value))
-        return known if known is not None else SimTensor(value) if stays else value
+        return SimTensor(value)
     if isinstance(value, list | tuple):
-        return type(value)(wrap(one, given, stays) for one in value)
+        return type(value)(wrap(one) for one in value)
     return value
 
 
@@ -214,28 +211,19 @@ class Module:
     def device_count(self) -> int:
         return 1
 
-    def current_device(self) -> int:
-        return 0
-
     def synchronize(self, device: Any = None) -> None:
         pass
 
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.float16, torch.bfloat16, torch.float32]
 
-    # Random numbers come from the CPU's generator, which torch seeds and saves itself.
+    # Random numbers come from the CPU's generator, which torch.manual_seed seeds itself.
 
     def _is_in_bad_fork(self) -> bool:
         return False
 
     def manual_seed_all(self, seed: int) -> None:
         pass
-
-    def get_rng_state(self, device: Any = None) -> torch.Tensor:
-        return torch.get_rng_state()
-
-    def set_rng_state(self, state: torch.Tensor, device: Any = None) -> None:
-        torch.set_rng_state(state)
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
         """Move `module` here. Its parameters stay the objects that they were, as in a move to CUDA, where they can."""
@@ -320,8 +308,7 @@ def register() -> bool:
 
 def copy_from(source: torch.Tensor, target: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
     """What `torch.tensor(..., device=)` calls, past SimTensor's own dispatch."""
-    plain_source, plain_target = unwrap([source, target], {})
-    plain_target.copy_(plain_source)
+    unwrap(target).copy_(unwrap(source))
     return target
 
 

@@ -28,9 +28,8 @@ RANK = 8
 DTYPES = {
     "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4, "F64": 8,
 }  # fmt: skip
-TORCH_DTYPES = frozenset(
-    getattr(torch, name) for name in "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64".split()
-)
+WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+TORCH_DTYPES = frozenset((*WHOLE, torch.float16, torch.bfloat16, torch.float32, torch.float64))
 
 
 class BadFrame(Exception):

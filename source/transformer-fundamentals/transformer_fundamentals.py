@@ -169,7 +169,8 @@ def check_close(value, expected, what, atol=1e-4):
     expected = torch.as_tensor(expected)
     check_tensor(value, expected.shape, what)
     gap = (value.detach().double() - expected.detach().double()).abs().max().item()
-    assert gap <= atol, f"{what} has the right shape, but its values are off by up to {gap:.2g}."
+    found = "has the right shape, but its values are off by up to" if expected.ndim else "is off by"
+    assert gap <= atol, f"{what} {found} {gap:.2g}."
 
 
 def check_pair(value, what):
@@ -543,7 +544,9 @@ for name, equivariance, average in rows:
 #
 # Example, with a vocabulary that knows `a`, `film` and `.`, and `max_length=8`:
 #
-#     "A  fine film."  ->  clean_text  ->  "a fine film ."  ->  tokenize  ->  [2, id(a), 1, id(film), id(.), 0, 0, 0]
+#     "A  fine film."    the text
+#     "a fine film ."    after clean_text
+#     [2, id of "a", 1, id of "film", id of ".", 0, 0, 0]    after tokenize
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -561,8 +564,9 @@ for name, equivariance, average in rows:
 #
 # <details><summary>Hint 3: the shape of the lines</summary>
 #
-# `re.sub(r"([...])", r" \1 ", ...)` keeps what a group caught. Counting: `Counter(word for text in ... for word in
-# ...)`. Padding: a list plus `[pad] * how_many_are_missing`, after cutting with `[:max_length]`.
+# `re.sub(r"([...])", r" \1 ", ...)` keeps what a group caught. Counting:
+# `Counter(word for text in ... for word in ...)`. Padding: a list plus `[pad] * how_many_are_missing`, after cutting
+# with `[:max_length]`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "simple-tokenizer", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1100,8 +1104,8 @@ plt.show()
 #
 # <details><summary>Hint 3: the shape of the lines</summary>
 #
-# `scores = ... @ ....transpose(?, ?) / math.sqrt(...)`; `scores = scores.masked_fill(mask == 0, ...)`; `weights =
-# F.softmax(scores, dim=?)`; `return (weights, after dropout) @ ..., weights`.
+# `scores = ... @ ....transpose(?, ?) / math.sqrt(...)`; `scores = scores.masked_fill(mask == 0, ...)`;
+# `weights = F.softmax(scores, dim=?)`; `return (weights, after dropout) @ ..., weights`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "sdpa", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1213,8 +1217,8 @@ with demo():
 # Head $j$ (counted from 0) owns features $j\,d_k$ to $(j+1)\,d_k - 1$ of each projection. The way there and back, for
 # $d = 6$, $h = 2$:
 #
-#     (B, T, 6)  --view-->  (B, T, 2, 3)  --transpose-->  (B, 2, T, 3)      split: features first, then bring heads forward
-#     (B, 2, T, 3)  --transpose-->  (B, T, 2, 3)  --join-->  (B, T, 6)      the same way back
+#     there:  (B, T, 6)     --split the features-->  (B, T, 2, 3)  --exchange-->       (B, 2, T, 3)
+#     back:   (B, 2, T, 3)  --exchange-->            (B, T, 2, 3)  --join features-->  (B, T, 6)
 #
 # A `view` straight from `(B, T, 6)` to `(B, 2, T, 3)` has the right shape and the wrong content: it mixes tokens.
 #
@@ -1402,8 +1406,8 @@ with demo():
 #
 # <details><summary>Hint 3: the shape of the lines</summary>
 #
-# `self.gamma = nn.Parameter(...)`, the same for `beta`; `variance = x.var(dim=?, keepdim=?, unbiased=?)`; `gamma * (x
-# - ...) / torch.sqrt(... + ...) + beta`.
+# `self.gamma = nn.Parameter(...)`, the same for `beta`; `variance = x.var(dim=?, keepdim=?, unbiased=?)`;
+# `gamma * (x - ...) / torch.sqrt(... + ...) + beta`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "layer-norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1790,8 +1794,8 @@ with demo():
 #
 # <details><summary>Hint 3: the shape of the lines</summary>
 #
-# `mask = attention_mask[:, ?, ?, :]` if there is one; in the loop, `x, weights = block(x, mask)`; `pooled = (x *
-# keep).sum(dim=?) / keep.sum(dim=?)` with `keep` of shape `(B, T, 1)`.
+# `mask = attention_mask[:, ?, ?, :]` if there is one; in the loop, `x, weights = block(x, mask)`;
+# `pooled = (x * keep).sum(dim=?) / keep.sum(dim=?)` with `keep` of shape `(B, T, 1)`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "mini-transformer", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -2032,9 +2036,10 @@ with demo():
 #
 # <details><summary>Hint 3: the shape of the lines</summary>
 #
-# Per batch: `logits, _ = model(ids, mask)`; `loss_sum += loss.item() * ?`; `correct += (logits.argmax(dim=?) ==
-# labels).sum().item()`; `seen += len(labels)`. Per epoch: `history["train_loss"].append(... / seen)`. Training and
-# evaluation share most of this, so one inner function can serve both.
+# Per batch: `logits, _ = model(ids, mask)`; `loss_sum += loss.item() * ?`;
+# `correct += (logits.argmax(dim=?) == labels).sum().item()`; `seen += len(labels)`. Per epoch:
+# `history["train_loss"].append(... / seen)`. Training and evaluation share most of this, so one inner function can
+# serve both.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "train", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -2332,7 +2337,7 @@ with demo():
 # regression. It cannot know that *not* stands before *good*. It gets the same training rows and the same validation
 # rows as your model. There is no list of stop words, since such lists remove *not*.
 #
-# One training run is one draw, so the cell trains two more models for two epochs each, with other seeds.
+# One training run is one draw, so the second cell trains two more models for two epochs each, with other seeds.
 
 # %% nbgrader={"grade": false, "grade_id": "demo-baseline", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["demo"]
 with demo():
@@ -2814,12 +2819,12 @@ with demo():
 # *Marks:* 1 for each, if it is specific and follows from the figure.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "q6-future", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
-# *Model answer.* I look forward to models that read a whole book or a genome at once. `analyze_complexity(512,
-# 131072, 8, 2048)` gives 524,288 MiB of attention weights per block if they are stored, so this comes from kernels
-# that do not store them, and from sparse attention, not from larger machines alone. I am concerned by concentration
-# and secrecy: in section 6.4 the largest stated model grows from 0.2 to 540 billion parameters between 2017 and 2022,
-# and for ChatGPT and GPT-4 the sources state no number at all. Few can train at that scale, and nobody outside can
-# check what was trained.
+# *Model answer.* I look forward to models that read a whole book or a genome at once.
+# `analyze_complexity(512, 131072, 8, 2048)` gives 524,288 MiB of attention weights per block if they are stored, so
+# this comes from kernels that do not store them, and from sparse attention, not from larger machines alone. I am
+# concerned by concentration and secrecy: in section 6.4 the largest stated model grows from 0.2 to 540 billion
+# parameters between 2017 and 2022, and for ChatGPT and GPT-4 the sources state no number at all. Few can train at
+# that scale, and nobody outside can check what was trained.
 #
 # *For the marker.* 1 point each: a specific development and a figure (timeline, or `analyze_complexity` with its
 # call) from which it follows. General optimism or fear without a figure: half.

@@ -1,0 +1,54 @@
+"""Data of the training targets, as token ids of the reference tokenizer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from data import clause_order, movie_snippets
+from data.examples import Example
+
+from autograder.graders.transformer_fundamentals.targets import Target
+
+SETS = {"clause_order": clause_order, "movie_snippets": movie_snippets}
+
+
+@dataclass(frozen=True)
+class Task:
+    """Token ids and labels: two parts for the loop, and one whose labels stay on this side."""
+
+    words: int
+    train: dict[str, torch.Tensor]
+    validation: dict[str, torch.Tensor]
+    evaluation: dict[str, torch.Tensor]
+    answers: torch.Tensor
+
+
+def make_task(reference: Any, target: Target, hidden_seed: int | None) -> Task:
+    """The target's data. With no `hidden_seed` the evaluation part is public, too (taken from the validation rows)."""
+    source = SETS[target.data]
+    public = source.public()
+    train = public.train[: target.texts]
+    validation, rest = public.validation[: target.validation], public.validation[target.validation :]
+    evaluation = (rest if hidden_seed is None else source.hidden(hidden_seed))[: target.evaluation]
+    tokenizer = reference.build("SimpleTokenizer", vocab_size=target.vocab_size)
+    tokenizer.method("build_vocab", [example.text for example in train])
+
+    def encoded(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([tokenizer.method("tokenize", e.text, max_length=target.max_length) for e in examples])
+        return {"input_ids": ids, "attention_mask": (ids != 0).long()}
+
+    def labels(examples: Sequence[Example]) -> torch.Tensor:
+        return torch.tensor([example.label for example in examples])
+
+    return Task(
+        words=len(tokenizer.attribute("vocab")),
+        train=encoded(train) | {"labels": labels(train)},
+        validation=encoded(validation) | {"labels": labels(validation)},
+        evaluation=encoded(evaluation),
+        answers=labels(evaluation),
+    )
+
+
+def accuracy(logits: torch.Tensor, answers: torch.Tensor) -> float:
+    return float((logits.argmax(-1) == answers).double().mean())

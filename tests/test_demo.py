@@ -54,7 +54,9 @@ def test_time_limits_name_their_cell(course):
 def test_the_table_shows_everyone(course):
     """The command ends with a table of all students and the paths to open."""
     said = (course / "demo.txt").read_text()
-    assert all(re.search(rf"\b{s.student}\b.*/ 80", said) for s in SAMPLES)
+    assert all(re.search(rf"┃.*\b{s.student}\b", said) for s in SAMPLES)
+    totals = re.search(r"total, of 80(.*)", said)[1]
+    assert [float(n) for n in re.findall(r"[\d.]+", totals)] == [result(course, s.student).score for s in SAMPLES]
     shown = re.search(r"feedback/\S+\.html", said)
     assert shown
     assert (course / shown[0]).is_file()

@@ -96,6 +96,13 @@ def test_the_summary_names_the_reason_and_the_notes_without_their_markup():
     assert "<i>" not in source and "*x*" not in source and "[a](b)" not in source
 
 
+def test_the_summary_lists_every_part_and_stresses_those_that_lost_points():
+    """A reader goes from the list to the part."""
+    notebook = nbformat.v4.new_notebook()
+    attach_feedback(notebook, result(cells={"a-tests": CellOutcome(1, 3), "b-tests": CellOutcome(2, 2)}))
+    assert "| [a](#a-tests) | **1 of 3** |\n| [b](#b-tests) | 2 of 2 |" in notebook.cells[0].source
+
+
 def test_stored_outputs_of_demonstrations_are_labelled():
     """Only where a demonstration was not run again and shows something."""
     shown = nbformat.v4.new_code_cell("demo()", outputs=[nbformat.v4.new_output("stream", text="1")])

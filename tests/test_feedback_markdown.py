@@ -123,7 +123,8 @@ def test_attached_pictures_are_shown_and_others_named():
 def test_a_picture_inside_raw_html_is_checked_too():
     """What a data address calls a PNG must be one, of bearable size."""
     assert "src=" in safe_html(f"<img src='data:image/png;base64,{png()}'>")
-    assert "src=" not in safe_html(f"<img src='data:image/png;base64,{png(100_000, 100_000)}'>")
+    for refused in (f"data:image/png;base64,{png(100_000, 100_000)}", "https://evil.example/x.png"):
+        assert "[picture not shown]" in safe_html(f"a <img src='{refused}' alt=x> b")
 
 
 @pytest.mark.parametrize(

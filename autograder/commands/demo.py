@@ -7,7 +7,7 @@ from autograder.assignments import ASSIGNMENTS, ROOT, Assignment
 from autograder.commands.autograde import autograde_submitted
 from autograder.commands.release import build
 from autograder.demo.submissions import STORIES, Sample, place_samples
-from autograder.grading.result import Result
+from autograder.grading.result import CellOutcome, Result
 
 
 def run_demo(jobs: int | None, quiet: bool) -> None:
@@ -34,19 +34,22 @@ def run_demo(jobs: int | None, quiet: bool) -> None:
 
 
 def table(assignment: Assignment, samples: list[Sample]) -> Table:
-    """Students against components, with total and seconds."""
-    shown = Table(title=f"{assignment.name}: automatic points", caption="not full marks in yellow")
-    shown.add_column("student")
-    for cell in assignment.upstream:
-        shown.add_column(cell.replace("-", "\n"), justify="right")
-    shown.add_column("total", justify="right")
-    shown.add_column("seconds", justify="right")
-    shown.add_column("story")
+    """Components against students, with totals and seconds; narrow enough for 80 columns."""
+    folder = ROOT / "results" / assignment.name
+    results = [Result.from_json((folder / f"{sample.student}.json").read_text()) for sample in samples]
+    shown = Table(
+        title=f"{assignment.name}: automatic points", caption="less than full marks in yellow", padding=(0, 0)
+    )
+    shown.add_column("")
     for sample in samples:
-        path = ROOT / "results" / assignment.name / f"{sample.student}.json"
-        result = Result.from_json(path.read_text())
-        marks = [result.cells[assignment.test_cell(c)] for c in assignment.upstream]
-        columns = [f"{m.score:g}" if m.score >= m.max_score else f"[yellow]{m.score:g}[/]" for m in marks]
-        total = f"{result.score:g} / {result.max_score:g}"
-        shown.add_row(sample.student, *columns, total, f"{result.seconds:.1f}", sample.story)
+        shown.add_column(sample.student, justify="right", min_width=5, no_wrap=True)
+    for cell in map(assignment.test_cell, assignment.upstream):
+        shown.add_row(cell.removesuffix("-tests"), *(_points(result.cells[cell]) for result in results))
+    shown.add_section()
+    shown.add_row(f"total, of {results[0].max_score:g}", *(f"[bold]{result.score:g}[/]" for result in results))
+    shown.add_row("seconds", *(f"{result.seconds:.1f}" for result in results))
     return shown
+
+
+def _points(outcome: CellOutcome) -> str:
+    return f"{outcome.score:g}" if outcome.score >= outcome.max_score else f"[yellow]{outcome.score:g}[/]"

@@ -28,10 +28,17 @@ def make_task(reference: Any, target: Target, hidden_seed: int | None) -> Task:
     """The target's data. With no `hidden_seed` the evaluation part is public, too (taken from the validation rows)."""
     source = SETS[target.data]
     public = source.public()
-    train = public.train[: target.texts]
-    validation, rest = public.validation[: target.validation], public.validation[target.validation :]
-    evaluation = (rest if hidden_seed is None else source.hidden(hidden_seed))[: target.evaluation]
     tokenizer = reference.build("SimpleTokenizer", vocab_size=target.vocab_size)
+
+    def fitting(examples: Sequence[Example]) -> list[Example]:
+        """Texts that need no cut. Partners in clause_order have the same length, so that its balance stays."""
+        cleaned = (tokenizer.method("clean_text", e.text) for e in examples)
+        return [e for e, text in zip(examples, cleaned, strict=True) if len(text.split()) < target.max_length]
+
+    train = fitting(public.train)[: target.texts]
+    validation = fitting(public.validation)
+    validation, rest = validation[: target.validation], validation[target.validation :]
+    evaluation = (rest if hidden_seed is None else fitting(source.hidden(hidden_seed)))[: target.evaluation]
     tokenizer.method("build_vocab", [example.text for example in train])
 
     def encoded(examples: Sequence[Example]) -> dict[str, torch.Tensor]:

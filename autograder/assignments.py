@@ -12,13 +12,14 @@ class Assignment:
 
     `upstream` names, for each solution cell, the solution cells that its component calls; its order is the
     notebook's order. `defines` names what each solution cell must define. `self_contained` cells are tested without
-    what they rest on.
+    what they rest on. `models` are those that the notebook loads, by their names in `data/manifest.toml`.
     """
 
     name: str
     upstream: dict[str, tuple[str, ...]]
     defines: dict[str, tuple[str, ...]]
     self_contained: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:

@@ -80,6 +80,8 @@ def test_a_cell_with_marks_is_not_dropped(course):
     change_release(course, "removed")
     with pytest.raises(GradebookDiffers, match="double-tests"):
         ensure_gradebook(TINY, database_url(course.root))
+    with pytest.raises(GradebookDiffers):
+        autograde_class(TINY, lambda paths: pytest.fail("graded first"), force=True)
     assert (course.root / "gradebook.db").read_bytes() == before
 
 

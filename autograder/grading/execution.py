@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from nbformat import NotebookNode
@@ -10,6 +9,7 @@ from nbformat import NotebookNode
 from autograder import limits
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.session import Died, Raised, Session, TimedOut, WorkerError
+from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier
 
 Mode = Literal["definitions", "all"]
@@ -55,13 +55,13 @@ class Execution:
         self,
         notebook: NotebookNode,
         tier: Tier,
-        files: Path | None,
+        seen: Surroundings,
         mode: Mode,
         budget: Budget,
         stand_ins: StandIns | None = None,
     ) -> None:
         self.cells = notebook.cells
-        self.tier, self.files, self.mode, self.budget = tier, files, mode, budget
+        self.tier, self.seen, self.mode, self.budget = tier, seen, mode, budget
         self.stand_ins = stand_ins
         self.runs: dict[int, CellRun] = {}
         self.generation = 0
@@ -126,7 +126,7 @@ class Execution:
     def _restart(self) -> None:
         self.close()
         self.budget.cap(limits.START_SECONDS)
-        self._session = Session(self.tier, self.files)
+        self._session = Session(self.tier, self.seen)
         self.generation += 1
         self._next = 0
 

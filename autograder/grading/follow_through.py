@@ -70,7 +70,7 @@ def _once_more(
     budget: Budget,
 ) -> dict[str, bool]:
     stand_ins = StandIns(_stand_ins_of(assignment).read_text(), {c: assignment.defines[c] for c in replaced})
-    execution = Execution(prepared.notebook, prepared.tier, prepared.files, "definitions", budget, stand_ins)
+    execution = Execution(prepared.notebook, prepared.tier, prepared.seen, "definitions", budget, stand_ins)
     only = frozenset(f.name for f in findings)
     try:
         return earning(run_pass(Pass(assignment, execution, only=only)).findings)

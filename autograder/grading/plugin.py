@@ -159,6 +159,6 @@ def _from_command_line(config: pytest.Config, test_file: Path) -> Pass:
     assignment = next(a for a in ASSIGNMENTS.values() if test_file.is_relative_to(a.graders))
     prepared = prepare_submission(path, assignment, config.getoption("--sandbox"))
     execution = Execution(
-        prepared.notebook, prepared.tier, prepared.files, config.getoption("--execute"), Budget(float("inf"))
+        prepared.notebook, prepared.tier, prepared.seen, config.getoption("--execute"), Budget(float("inf"))
     )
     return Pass(assignment, execution)

@@ -1,5 +1,6 @@
 """From a file that was handed in to a notebook that can be graded."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,9 @@ from nbformat import NotebookNode
 from autograder.assignments import Assignment
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
+from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier, choose
+from data.download import cache_folder
 
 
 class NotGradable(Exception):
@@ -19,12 +22,12 @@ class NotGradable(Exception):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A submission on the release's skeleton, and what it runs in: `files` is the folder with the assignment's data."""
+    """A submission on the release's skeleton, and what it runs in."""
 
     notebook: NotebookNode
     notes: tuple[str, ...]
     tier: Tier
-    files: Path
+    seen: Surroundings
 
 
 def release_notebook(assignment: Assignment) -> NotebookNode:
@@ -35,6 +38,20 @@ def release_notebook(assignment: Assignment) -> NotebookNode:
     return nbformat.read(assignment.release, as_version=4)
 
 
+def surroundings(assignment: Assignment) -> Surroundings:
+    """The release's data folders and, for an assignment that uses models, those that set-up has prepared."""
+    if not assignment.models:
+        return Surroundings(assignment.release.parent)
+    chosen = Path(os.environ["COURSE_MODEL"]).expanduser().absolute() if os.environ.get("COURSE_MODEL") else None
+    folders = [cache_folder() / "models" / name for name in assignment.models]
+    variables = {"COURSE_CACHE": str(cache_folder())}
+    if chosen is not None and chosen.is_dir():
+        folders.append(chosen)
+        variables["COURSE_MODEL"] = str(chosen)
+    readable = tuple(folder for folder in folders if folder.is_dir())
+    return Surroundings(assignment.release.parent, readable, tuple(variables.items()))
+
+
 def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"] = "auto") -> Prepared:
     """Raises NotGradable for a file that is no submission, NoSandbox where nothing confines it."""
     tier = choose(sandbox)
@@ -43,4 +60,4 @@ def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["aut
         rebuilt = rebuild(release, read_submission(path), assignment)
     except (Unreadable, WrongNotebook) as error:
         raise NotGradable(str(error)) from None
-    return Prepared(rebuilt.notebook, rebuilt.notes, tier, assignment.release.parent)
+    return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment))

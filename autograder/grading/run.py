@@ -74,8 +74,8 @@ def _graded_once(
     path: Path, prepared: Prepared, assignment: Assignment, mode: Mode, budget: Budget, start: float, *, demos: bool
 ) -> _Once:
     """Hidden pass, then a second worker that never sees a hidden input: all that is shown comes from there."""
-    hidden = Execution(prepared.notebook, prepared.tier, prepared.files, "all" if demos else "definitions", budget)
-    shown = Execution(prepared.notebook, prepared.tier, prepared.files, mode, budget)
+    hidden = Execution(prepared.notebook, prepared.tier, prepared.seen, "all" if demos else "definitions", budget)
+    shown = Execution(prepared.notebook, prepared.tier, prepared.seen, mode, budget)
     try:
         found = run_pass(Pass(assignment, hidden))
         with contextlib.suppress(WorkerError):

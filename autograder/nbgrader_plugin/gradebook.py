@@ -39,11 +39,8 @@ def ensure_gradebook(assignment: Assignment, db_url: str | None = None) -> None:
     if not assignment.release.is_file():
         raise FileNotFoundError(f"release/{assignment.name} is missing: build it with `autograder release`")
     release = nbformat.read(assignment.release, as_version=4)
-    wanted = _wanted_cells(release)
     with open_gradebook(db_url or database_url(assignments.ROOT)) as gradebook:
-        notebook = _notebook(gradebook, assignment, release)
-        if _recorded_cells(notebook) != wanted:
-            _bring_up_to_date(gradebook, notebook, wanted)
+        _bring_up_to_date(gradebook, _notebook(gradebook, assignment, release), _wanted_cells(release))
 
 
 def before_autograde(assignment: str, student: str, notebooks: list[str]) -> None:
@@ -80,17 +77,6 @@ def _wanted_cells(release: NotebookNode) -> Cells:
             "checksum": compute_checksum(cell),
         }
     return cells
-
-
-def _recorded_cells(notebook: Notebook) -> Cells:
-    return {
-        "grade": {c.name: {"max_score": c.max_score, "cell_type": c.cell_type} for c in notebook.grade_cells},
-        "solution": {c.name: {} for c in notebook.solution_cells},
-        "source": {
-            c.name: {"cell_type": c.cell_type, "locked": c.locked, "source": c.source, "checksum": c.checksum}
-            for c in notebook.source_cells
-        },
-    }
 
 
 def _notebook(gradebook: Gradebook, assignment: Assignment, release: NotebookNode) -> Notebook:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from autograder.limits import SCRATCH_BYTES
+from autograder.sandbox.surroundings import NOTHING, Surroundings
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"
 INSIDE = Path("/opt/worker")
@@ -32,8 +33,8 @@ def worker_uid(slot: int) -> int | None:
     return LOWEST_UID + (os.getpid() * 7 + slot) % 100_000 if os.geteuid() == 0 else None
 
 
-def command(inside: list[str], files: Path | None) -> list[str]:
-    """The command line that runs `inside` in a sandbox, with the folder `files` readable in its working directory."""
+def command(inside: list[str], seen: Surroundings) -> list[str]:
+    """The command line that runs `inside` in a sandbox with these surroundings."""
     bwrap = executable()
     assert bwrap is not None
     line = [bwrap, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -52,14 +53,14 @@ def command(inside: list[str], files: Path | None) -> list[str]:
     line += ["--proc", "/proc", "--dev", "/dev"]
     for place in ("/tmp", "/dev/shm", str(SCRATCH)):
         line += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", place]
-    for path in _interpreter():
+    for path in _outermost([*_interpreter(), *seen.readable]):
         line += [*_parents(path), "--ro-bind", str(path), str(path)]
     line += ["--perms", "0755", "--dir", str(INSIDE), "--ro-bind", str(WORKER), str(INSIDE / "worker")]
-    if files is not None:
-        for entry in sorted(files.iterdir()):
+    if seen.files is not None:
+        for entry in sorted(seen.files.iterdir()):
             if entry.is_dir() and not entry.name.startswith("."):
                 line += ["--ro-bind", str(entry), str(SCRATCH / entry.name)]
-    for name, value in _environment().items():
+    for name, value in (_environment() | dict(seen.variables)).items():
         line += ["--setenv", name, value]
     return [*line, "--chdir", str(SCRATCH), "--", *inside]
 
@@ -71,7 +72,7 @@ def works() -> str | None:
         return "bubblewrap is not installed"
     try:
         tried = subprocess.run(
-            command(["/usr/bin/env", "true"], None), stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+            command(["/usr/bin/env", "true"], NOTHING), stdin=subprocess.DEVNULL, capture_output=True, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap did not start ({type(error).__name__})"
@@ -81,11 +82,15 @@ def works() -> str | None:
     return lines[-1]
 
 
-def _interpreter() -> list[Path]:
-    """Folders that Python and its packages live in, none inside another."""
+def _interpreter() -> set[Path]:
+    """Folders that Python and its packages live in."""
     places = {Path(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix) if p}
-    places |= {Path(os.path.realpath(p)) for p in places}
-    outside = [p for p in places if not any(p.is_relative_to(s) for s in SYSTEM)]
+    return places | {Path(os.path.realpath(p)) for p in places}
+
+
+def _outermost(places: list[Path]) -> list[Path]:
+    """Without those that another place, or the system's, holds already."""
+    outside = {p for p in places if not any(p.is_relative_to(s) for s in SYSTEM)}
     return sorted(p for p in outside if not any(p != q and p.is_relative_to(q) for q in outside))
 
 

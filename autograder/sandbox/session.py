@@ -11,11 +11,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from autograder import limits
 from autograder.sandbox import bubblewrap
+from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
 from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
 
@@ -53,7 +53,7 @@ class CannotStart(Exception):
 class Session:
     """A worker process; every request has a time limit, and one that passes it ends the worker."""
 
-    def __init__(self, tier: Tier, files: Path | None) -> None:
+    def __init__(self, tier: Tier, seen: Surroundings = NOTHING) -> None:
         ours, theirs = socket.socketpair()
         uid = bubblewrap.worker_uid(next(_slots)) if tier == "namespaces" else None
         inside = [sys.executable, "-P", "-m", "worker", str(theirs.fileno()), json.dumps(limits.resource_limits(uid))]
@@ -61,14 +61,14 @@ class Session:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if tier == "namespaces":
-            line, where, environment = bubblewrap.command(inside, files), None, None
+            line, where, environment = bubblewrap.command(inside, seen), None, None
         else:
             line = inside
-            where = str(files) if files is not None else None
+            where = str(seen.files) if seen.files is not None else None
             if where is None:
                 self._scratch = tempfile.TemporaryDirectory()
                 where = self._scratch.name
-            environment = os.environ | bubblewrap.python_environment(bubblewrap.WORKER.parent)
+            environment = os.environ | bubblewrap.python_environment(bubblewrap.WORKER.parent) | dict(seen.variables)
         self.process = subprocess.Popen(
             line,
             pass_fds=[theirs.fileno()],

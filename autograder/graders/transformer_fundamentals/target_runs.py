@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from data import clause_order, movie_snippets
-from data.examples import Example
 
 from autograder.graders.transformer_fundamentals.targets import Target
+from data import clause_order, movie_snippets
+from data.examples import Example
 
 SETS = {"clause_order": clause_order, "movie_snippets": movie_snippets}
 

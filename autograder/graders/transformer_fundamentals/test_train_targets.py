@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data.secret import derive
 
 from autograder.graders.transformer_fundamentals.target_runs import Task, accuracy, make_task
 from autograder.graders.transformer_fundamentals.targets import CLAUSE_ORDER, MOVIE_SNIPPETS, Target
 from autograder.grading import expect
 from autograder.grading.draw import Draw
+from data.secret import derive
 
 CELL = "train"
 STAND_INS = Path(__file__).with_name("standins.py")

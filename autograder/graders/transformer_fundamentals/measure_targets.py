@@ -105,9 +105,8 @@ class Names:
         self.keep = lambda value: value
 
 
-def measure(ours: Any, target: Target, variant: str, seed: int) -> dict[str, Any]:
+def measure(ours: Any, target: Target, task: Task, variant: str, seed: int) -> dict[str, Any]:
     """One run of `variant`: its accuracy on hidden texts and its seconds of processor time."""
-    task = make_task(ours, target, 1000 + seed)
     train_data = dict(task.train)
     names = {
         "MiniTransformer": lambda **sizes: prepared(ours.space.get("MiniTransformer")(**sizes), variant),
@@ -198,12 +197,13 @@ def main() -> None:
     runs = [r for r in runs if r["configuration"] in current]
     for seed in range(options.seeds):
         for target in targets:
+            task = make_task(ours, target, 1000 + seed)
             for variant in ("reference", *LOOPS, NORMS, *BLIND):
                 key = {"configuration": configuration(target), "variant": variant, "seed": seed}
                 wanted = (not options.only or variant in options.only) and target.data in (options.target or target.data)
                 if not wanted or any(all(r[k] == v for k, v in key.items()) for r in runs):
                     continue
-                runs.append(key | measure(ours, target, variant, seed))
+                runs.append(key | measure(ours, target, task, variant, seed))
                 write_whole(RUNS, json.dumps(runs, indent=1) + "\n")
                 write_whole(TABLE, table(runs, targets))
 

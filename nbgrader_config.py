@@ -66,14 +66,7 @@ from autograder.nbgrader_plugin.late import believe_arrivals_only  # noqa: E402
 
 c.Autograde.pre_convert_hook = "autograder.nbgrader_plugin.gradebook.before_autograde"
 c.Autograde.exporter_class = "autograder.nbgrader_plugin.preprocessors.SubmissionExporter"
-c.Autograde.sanitize_preprocessors = [
-    "autograder.nbgrader_plugin.preprocessors.RebuildSubmission",
-    "nbgrader.preprocessors.ClearOutput",
-    "nbgrader.preprocessors.DeduplicateIds",
-    "nbgrader.preprocessors.OverwriteKernelspec",
-    "nbgrader.preprocessors.OverwriteCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
-]
+c.Autograde.sanitize_preprocessors = []  # SandboxedGrade reads the submission and rebuilds it on the release
 # without AssignLatePenalties: what lateness costs is computed at export, when due dates are final
 c.Autograde.autograde_preprocessors = [
     "autograder.nbgrader_plugin.preprocessors.SandboxedGrade",

@@ -12,7 +12,8 @@ class Assignment:
 
     `upstream` names, for each solution cell, the solution cells that its component calls; its order is the
     notebook's order. `defines` names what each solution cell must define. `self_contained` cells are tested without
-    what they rest on. `models` are those that the notebook loads, by their names in `data/manifest.toml`.
+    what they rest on. `models` are those that the notebook loads, by their names in `data/manifest.toml`. `paragraphs`
+    is how many a written answer should have.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Assignment:
     defines: dict[str, tuple[str, ...]]
     self_contained: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
+    paragraphs: int = 0
 
     @property
     def stem(self) -> str:
@@ -87,4 +89,39 @@ TRANSFORMER_FUNDAMENTALS = Assignment(
     self_contained=frozenset({"train"}),
 )
 
-ASSIGNMENTS: dict[str, Assignment] = {a.name: a for a in (TRANSFORMER_FUNDAMENTALS,)}
+LLM_INTERNALS = Assignment(
+    name="llm-internals",
+    upstream=dict.fromkeys(
+        (
+            "load-model",
+            "architecture",
+            "tokenization-table",
+            "token-contexts",
+            "compare-tokenizers",
+            "next-token",
+            "top-tokens",
+            "uncertainty",
+            "generate",
+            "sampling",
+            "kv-cache-size",
+        ),
+        (),
+    ),
+    defines={
+        "load-model": ("load_model",),
+        "architecture": ("summarize_architecture",),
+        "tokenization-table": ("tokenization_table",),
+        "token-contexts": ("token_ids_in_context",),
+        "compare-tokenizers": ("compare_tokenizers",),
+        "next-token": ("next_token_probabilities",),
+        "top-tokens": ("top_tokens",),
+        "uncertainty": ("entropy", "effective_vocabulary"),
+        "generate": ("generate_greedy",),
+        "sampling": ("filter_top_k", "filter_top_p", "sample_next"),
+        "kv-cache-size": ("kv_cache_bytes",),
+    },
+    models=("smollm2-135m-instruct", "all-minilm-l6-v2"),
+    paragraphs=2,
+)
+
+ASSIGNMENTS: dict[str, Assignment] = {a.name: a for a in (TRANSFORMER_FUNDAMENTALS, LLM_INTERNALS)}

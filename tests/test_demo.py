@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
+from autograder.assignments import ASSIGNMENTS
 from autograder.assignments import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
 from autograder.demo.submissions import STORIES
 from autograder.grading.result import Result
@@ -29,18 +30,22 @@ def course(tmp_path_factory):
     return root
 
 
-def result(course, student):
-    return Result.from_json((course / "results" / NAME / f"{student}.json").read_text())
+def result(course, student, name=NAME):
+    return Result.from_json((course / "results" / name / f"{student}.json").read_text())
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.student)
-def test_every_story_gets_its_marks(course, sample):
+@pytest.mark.parametrize(
+    ("name", "sample"),
+    [(n, s) for n, samples in STORIES.items() for s in samples],
+    ids=lambda v: getattr(v, "student", v),
+)
+def test_every_story_gets_its_marks(course, name, sample):
     """The perfect one has all points, the blank one none, and one mistake costs points in its own cell alone."""
-    found = result(course, sample.student)
-    lost = {c for c in ASSIGNMENT.upstream if found.cells[f"{c}-tests"].score < found.cells[f"{c}-tests"].max_score}
+    found, cells = result(course, sample.student, name), set(ASSIGNMENTS[name].upstream)
+    lost = {c for c in cells if found.cells[f"{c}-tests"].score < found.cells[f"{c}-tests"].max_score}
     assert found.status == "graded"
-    assert found.max_score == 80
-    assert lost == (set(ASSIGNMENT.upstream) if sample.blank else set(sample.loses))
+    assert found.max_score == pytest.approx({NAME: 80, "llm-internals": 4}[name])
+    assert lost == (cells if sample.blank else set(sample.loses))
     if sample.blank:
         assert found.score == 0
 
@@ -92,13 +97,14 @@ def test_feedback_names_tests_and_hides_what_is_hidden(course):
         assert secret not in page
 
 
-def test_nbgrader_autograde_gives_the_same_marks(course):
+@pytest.mark.parametrize("name", STORIES)
+def test_nbgrader_autograde_gives_the_same_marks(course, name):
     """The stock command grades in the same sandbox and agrees to the point for every sample."""
-    ours = {s.student: result(course, s.student).score for s in SAMPLES}
-    stock = run_in(course, "nbgrader", "autograde", NAME, "--force", timeout=1500)
+    ours = {s.student: result(course, s.student, name).score for s in STORIES[name]}
+    stock = run_in(course, "nbgrader", "autograde", name, "--force", timeout=1500)
     assert stock.returncode == 0, stock.stderr[-3000:]
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
-        theirs = {s: gradebook.find_submission(NAME, s).auto_score for s in ours}
+        theirs = {s: gradebook.find_submission(name, s).auto_score for s in ours}
     assert theirs == pytest.approx(ours)
 
 

@@ -246,3 +246,20 @@ def test_results_survive_their_file(graded, tmp_path):
     result = graded(notebook(double=DOUBLE)).result
     result.write(tmp_path / "one.json")
     assert Result.from_json((tmp_path / "one.json").read_text()) == result
+
+
+def test_experiments_keep_the_students_outputs(graded, toy_course):  # noqa: F811
+    """A cell tagged as an experiment is kept as the student ran it: its figures are what the marker reads."""
+    release = toy_course / "release" / "toy" / "toy.ipynb"
+    before = release.read_text()
+    changed = nbformat.reads(before, 4)
+    changed.cells[3].metadata.tags = ["experiment"]
+    release.write_text(nbformat.writes(changed))
+    try:
+        given = notebook(double=DOUBLE, quadruple=QUADRUPLE)
+        given.cells[3].outputs = [nbformat.v4.new_output("stream", text="measured by the student")]
+        kept = graded(given).notebook.cells[3]
+    finally:
+        release.write_text(before)
+    assert "measured by the student" in str(kept.outputs)
+    assert kept.metadata.course.not_rerun

@@ -4,6 +4,8 @@ from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.demo.submissions import NotASample
 from autograder.grading.pytest_run import GraderFault
 from autograder.nbgrader_plugin.autograde import NotSaved
+from autograder.nbgrader_plugin.gradebook import GradebookDiffers
+from autograder.nbgrader_plugin.late import BadArrivals
 from autograder.notebooks.course import NotConverted
 from autograder.notebooks.execute import CellFailed
 from autograder.notebooks.leaks import ReleaseRefused
@@ -27,6 +29,8 @@ KNOWN = (
     DataError,
     NotASample,
     NotSaved,
+    GradebookDiffers,
+    BadArrivals,
     NotConverted,
     NotPaired,
     FileNotFoundError,

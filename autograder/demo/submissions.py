@@ -43,6 +43,13 @@ STORIES: dict[str, tuple[Sample, ...]] = {
         Sample("hana", "a syntax error in one cell", ("feed-forward",)),
         Sample("ivan", "a loop that never ends in one function", ("simple-tokenizer",)),
     ),
+    "llm-internals": (
+        Sample("ada", "everything right", ()),
+        Sample("ben", "entropy in bits", ("uncertainty",)),
+        Sample("chloe", "top-p drops the token that crosses p", ("sampling",)),
+        Sample("elif", "cache counted for every head", ("kv-cache-size",)),
+        Sample("gita", "nothing filled in", (), blank=True),
+    ),
 }
 
 

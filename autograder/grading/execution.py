@@ -166,7 +166,8 @@ def _is_test(cell: NotebookNode) -> bool:
 
 
 def is_demo(cell: NotebookNode) -> bool:
-    return "demo" in cell.metadata.get("tags", ())
+    """Whether the cell is for the eye: a demonstration of ours, or an experiment of the student's without points."""
+    return not {"demo", "experiment"}.isdisjoint(cell.metadata.get("tags", ()))
 
 
 def _checked_error(error: Any) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from autograder.grading.plugin import Finding, Pass
 from autograder.grading.prepare import NotGradable, Prepared, prepare_submission, release_notebook
 from autograder.grading.pytest_run import run_pass
 from autograder.grading.result import CellOutcome, Result, TestOutcome, TestStatus
+from autograder.grading.written import advice
 from autograder.sandbox.session import Raised, WorkerError
 
 
@@ -101,7 +102,7 @@ def _graded_once(
     most = sum(c.max_score for c in cells.values())
     result = Result(
         assignment.name, path.name, "graded", score, most, round(time.monotonic() - start, 2), cells,
-        tier=prepared.tier, execute=mode, notes=prepared.notes,
+        tier=prepared.tier, execute=mode, notes=prepared.notes + advice(prepared.notebook, assignment),
     )  # fmt: skip
     runs = hidden.runs_before_tests() | {i: r for i, r in shown.runs.items() if i >= hidden.first_test}
     return _Once(Graded(result, _with_outputs(prepared.notebook, runs)), _wants_demos(found, prepared))

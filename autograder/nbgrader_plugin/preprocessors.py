@@ -1,4 +1,4 @@
-"""What nbgrader's autograding runs in place of `Execute`, and before it."""
+"""What nbgrader's autograding runs in place of its own reading, sanitising and execution."""
 
 import hashlib
 import shutil
@@ -15,10 +15,6 @@ from traitlets import Enum
 
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.feedback.cells import attach_feedback
-from autograder.feedback.clean import clean_notebook
-from autograder.grading.prepare import release_notebook
-from autograder.notebooks.read import read_submission
-from autograder.notebooks.rebuild import rebuild
 from autograder.sandbox.session import CannotStart
 from autograder.sandbox.tiers import NoSandbox
 from data.errors import DataError
@@ -37,8 +33,11 @@ def submission_digest(path: Path) -> str:
 
 
 class SubmissionExporter(NotebookExporter):
-    """Starts from an empty notebook: the preprocessors read the submission themselves, as stock reading stops at a
-    damaged file."""
+    """Starts from an empty notebook, without reading the file: stock reading stops at a damaged one.
+
+    SandboxedGrade puts in the submission as it was graded: rebuilt on the release's skeleton, so that no cell is
+    missing, doubled or changed, and nothing is left for nbgrader's sanitising preprocessors to do.
+    """
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
@@ -63,21 +62,6 @@ class _OfSubmission(NbGraderPreprocessor):
     def submitted(self, resources: dict[str, Any]) -> Path:
         folder = self.folder(self.coursedir.submitted_directory, resources)
         return folder / f"{resources['nbgrader']['notebook']}.ipynb"
-
-
-class RebuildSubmission(_OfSubmission):
-    """The submission on the release's skeleton, so that the stock preprocessors after it find every cell in order."""
-
-    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        assignment = known_assignment(resources)
-        release = release_notebook(assignment)
-        try:
-            rebuilt = rebuild(release, read_submission(self.submitted(resources)), assignment).notebook
-            clean_notebook(rebuilt)
-        except Exception as error:  # whatever the file holds: SandboxedGrade gives the verdict, and says why
-            self.log.warning("%s: %s", resources["nbgrader"]["student"], error)
-            rebuilt = release
-        return rebuilt, resources
 
 
 class SandboxedGrade(_OfSubmission):

@@ -25,7 +25,7 @@ from torch import nn, optim
 from autograder.assignments import TRANSFORMER_FUNDAMENTALS
 from autograder.files import write_whole
 from autograder.graders.transformer_fundamentals.drivers import target_logits, train_target
-from autograder.graders.transformer_fundamentals.target_runs import accuracy, make_task
+from autograder.graders.transformer_fundamentals.target_runs import Task, accuracy, make_task
 from autograder.graders.transformer_fundamentals.targets import CLAUSE_ORDER, MOVIE_SNIPPETS, Target
 from autograder.grading.reference import reference
 

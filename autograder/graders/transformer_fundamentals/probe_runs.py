@@ -1,7 +1,7 @@
 """Runs of the student's training loop on the probe model, and what each step should have computed.
 
-Only the trusted side computes here: the worker reports parameters, sample ids and gradients (`drivers/train_probe.py`), and
-each step is replayed in float64 from the parameters that it started from.
+Only the trusted side computes here: the worker reports parameters, sample ids and gradients
+(`drivers/train_probe.py`), and each step is replayed in float64 from the parameters that it started from.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,6 @@ class Step:
 
     samples: tuple[int, ...]
     training: bool
-    masked: bool
     theta: torch.Tensor
     after: torch.Tensor
     grad: torch.Tensor
@@ -140,7 +139,6 @@ def watch(student: Any, problem: Problem, epochs: int = 5, positional: bool = Fa
         Step(
             events[i]["samples"],
             events[i]["training"],
-            events[i]["masked"],
             theta[i],
             theta[i + 1],
             seen["grads"][i],
@@ -151,17 +149,28 @@ def watch(student: Any, problem: Problem, epochs: int = 5, positional: bool = Fa
     return Run(problem, epochs, seen["history"], events, theta, steps, seen["bars"])
 
 
-def check_steps(run: Run) -> None:
-    """Every batch of every epoch must be one step."""
+def check_learns(run: Run) -> None:
+    """The loop takes steps, and on training batches only."""
+    expect.that(
+        len(run.steps) >= BATCHES,
+        "The loop does not learn from each training batch.",
+        "Go through the whole train_loader in each epoch; each batch gets its own backward.",
+        f"It took {len(run.steps)} steps in {run.epochs} epochs of {BATCHES} batches.",
+    )
     expect.that(
         not any(i >= TRAIN for step in run.steps for i in step.samples),
         "The loop learns from validation data.",
         "backward belongs to the training batches only.",
     )
+
+
+def check_steps(run: Run) -> None:
+    """Every batch of every epoch must be one step."""
+    check_learns(run)
     expect.that(
         len(run.steps) == BATCHES * run.epochs,
         "The loop does not take one step for each training batch of each epoch.",
-        "Go through the whole train_loader num_epochs times; each batch gets its own backward.",
+        "Go through the whole train_loader num_epochs times, its last batch too; each batch gets its own backward.",
         f"It took {len(run.steps)} steps in {run.epochs} epochs of {BATCHES} batches.",
     )
 

@@ -203,3 +203,13 @@ def test_results_are_recorded_in_the_order_in_which_they_come(course):
             seen.append((course.root / "results" / TINY.name / f"{path.parent.parent.name}.json").is_file())
 
     assert [m.student for m in autograde_class(TINY, backwards)] == ["ben", "ada"] and seen == [True, True]
+
+
+def test_changed_graders_make_a_finished_mark_stale(course):
+    """A student whose file is the same is graded again when release or hidden tests have changed, and only then."""
+    course.submit("ada", RIGHT)
+    assert [m.fresh for m in autograde_class(TINY, fake_grade_all)] == [True]
+    assert [m.fresh for m in autograde_class(TINY, fake_grade_all)] == [False]
+    TINY.graders.mkdir(parents=True, exist_ok=True)
+    (TINY.graders / "test_new.py").write_text("# another hidden test\n")
+    assert [m.fresh for m in autograde_class(TINY, fake_grade_all)] == [True]

@@ -105,7 +105,7 @@ def finished(course: Path, assignment: Assignment, student: str, path: Path) -> 
             gradebook.find_submission(assignment.name, student)
     except (OSError, ValueError, KeyError, TypeError, MissingEntry):
         return None
-    return result if feedback.is_file() and recorded == submission_digest(path) else None
+    return result if feedback.is_file() and recorded == submission_digest(path, assignment) else None
 
 
 def _misnamed(path: Path) -> str:

@@ -13,6 +13,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Any as AnyTrait
 from traitlets import Enum
 
+import autograder
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.feedback.cells import attach_feedback
 from autograder.sandbox.session import CannotStart
@@ -22,9 +23,19 @@ from data.errors import DataError
 BLOCK = 1 << 20
 
 
-def submission_digest(path: Path) -> str:
-    """SHA-256 of the file that was handed in, or of nothing where there is none."""
+def grading_digest(assignment: Assignment) -> str:
+    """SHA-256 of what else a mark depends on: the release, its hidden tests, and the code that runs them."""
     digest = hashlib.sha256()
+    package = Path(autograder.__file__).parent
+    folders = [assignment.graders, *(package / name for name in ("grading", "notebooks", "sandbox", "worker"))]
+    for path in [assignment.release, *(p for folder in folders for p in sorted(folder.rglob("*.py")))]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def submission_digest(path: Path, assignment: Assignment) -> str:
+    """SHA-256 of the file that was handed in (of nothing where there is none) and of what it was graded with."""
+    digest = hashlib.sha256(grading_digest(assignment).encode())
     if path.is_file():
         with path.open("rb") as file:
             while block := file.read(BLOCK):
@@ -76,7 +87,7 @@ class SandboxedGrade(_OfSubmission):
         graded = self.grade(path) if self.grade is not None else self._grade_here(path, assignment, resources)
         notebook, result = graded.notebook, graded.result
         attach_feedback(notebook, result)
-        notebook.metadata.course = {"submission": submission_digest(path)}
+        notebook.metadata.course = {"submission": submission_digest(path, assignment)}
         resources["result"] = result
         said = result.error or f"{result.score:g} of {result.max_score:g}"
         self.log.info("%s: %s (%.1f s)", resources["nbgrader"]["student"], said, result.seconds)

@@ -1,0 +1,90 @@
+"""Markdown that a student may have written, as HTML that can do nothing."""
+
+import html
+import re
+from typing import Any
+
+import bleach
+from bleach.css_sanitizer import CSSSanitizer
+from jinja2 import pass_context
+from mistune import import_plugin
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+from autograder.feedback.clean import JPEG, PNG, clean_attachments, clean_picture
+
+MARKDOWN_CHARACTERS = 20_000  # longer cells are shown as they were typed: parsing hostile text takes time
+PLUGINS = ("strikethrough", "table", "url", "def_list")
+# fmt: off
+TAGS = frozenset((
+    "a", "abbr", "b", "blockquote", "br", "caption", "center", "code", "dd", "del", "details", "div", "dl", "dt", "em",
+    "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "s", "small",
+    "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul", "var",
+))
+# fmt: on
+LINK = re.compile(r"(?:https?://|mailto:|#)", re.I)
+PICTURE = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)")
+# The names that pygments gives to its tokens; other classes belong to the page and could restyle it.
+TOKEN_CLASS = re.compile(r"highlight|[a-z][a-z0-9]{0,2}")
+NUMBER = re.compile(r"\d{1,4}")
+
+
+class PlainRenderer(IPythonRenderer):
+    """Pictures from the cell's own attachments only, and no heading ids: ids would collide with the page's."""
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        if url.startswith("attachment:"):
+            for kind, data in self.attachments.get(url.removeprefix("attachment:"), {}).items():
+                return f'<img src="data:{kind};base64,{data}" alt="{html.escape(text)}">'
+        if PICTURE.fullmatch(url):
+            return f'<img src="{url}" alt="{html.escape(text)}">'
+        return f"<em>[picture not shown: {html.escape(text or url[:100])}]</em>"
+
+    def block_mermaidjs(self, code: str) -> str:
+        return f"<pre><code>{html.escape(code)}</code></pre>"
+
+
+def safe_html(source: str, attachments: Any = None) -> str:
+    """Markdown as HTML without scripts, handlers, frames, forms, foreign styles or anything fetched from elsewhere."""
+    if len(source) > MARKDOWN_CHARACTERS:
+        return as_typed(source)
+    renderer = PlainRenderer(escape=False, attachments=clean_attachments(attachments), exclude_anchor_links=True)
+    try:
+        rendered = MarkdownWithMath(renderer, plugins=[import_plugin(name) for name in PLUGINS]).render(source)
+        cleaned = bleach.clean(rendered, TAGS, _allowed, {"http", "https", "mailto", "data"}, css_sanitizer=STYLES)
+    except Exception:  # no text may keep the page from being made
+        return as_typed(source)
+    # nbgrader's page has Bootstrap's styles only: bare tables have no lines there, and summaries no marker
+    cleaned = re.sub(r"<img(?![^>]* src=)[^>]*>", "<em>[picture not shown]</em>", cleaned)
+    cleaned = cleaned.replace("<table>", '<table class="table table-bordered table-condensed">')
+    return cleaned.replace("<summary>", "<summary>&#9656; ")
+
+
+def as_typed(source: str) -> str:
+    return f"<pre>{html.escape(source)}</pre>"
+
+
+STYLES = CSSSanitizer(allowed_css_properties=["text-align"], allowed_svg_properties=[])
+
+
+def _allowed(tag: str, name: str, value: str) -> bool:
+    if tag == "a":
+        # A relative address is refused too: nbconvert strips "files/" later, and what stays may be a scheme.
+        return name == "title" or (name == "href" and bool(LINK.match(value)))
+    if tag == "img":
+        if name == "src":
+            found = PICTURE.fullmatch(value)
+            return found is not None and clean_picture(found[2], PNG if found[1] == "png" else JPEG) is not None
+        return name == "alt" or (name in ("width", "height") and bool(NUMBER.fullmatch(value)))
+    if name == "class":
+        return all(TOKEN_CLASS.fullmatch(word) for word in value.split())
+    return (
+        name == "style"
+        or (tag, name) == ("details", "open")
+        or (tag == "ol" and name == "start" and bool(NUMBER.fullmatch(value)))
+    )
+
+
+@pass_context
+def markdown_to_html(context: Any, source: str) -> str:
+    """In place of nbconvert's `markdown2html`: the templates of nbgrader do not sanitise markdown cells."""
+    return safe_html(source, context.get("cell", {}).get("attachments"))

@@ -1,0 +1,100 @@
+"""The feedback page of one notebook, rendered by nbgrader's own template with or without a gradebook."""
+
+import copy
+import html
+import re
+from typing import Any
+
+from jinja2 import BytecodeCache, Environment
+from jinja2.bccache import Bucket
+from nbconvert.exporters import HTMLExporter
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+from nbformat import NotebookNode
+from nbgrader.converters import GenerateFeedback
+from traitlets.config import Config
+
+from autograder.feedback.cells import attach_feedback, clamped_score
+from autograder.feedback.clean import is_test_cell
+from autograder.grading.result import Result
+
+
+def rendering_config() -> Config:
+    """What every page made from a submission needs, in the formgrader as in feedback: see `nbgrader_config.py`."""
+    config = Config()
+    config.HTMLExporter.sanitize_html = True
+    config.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown.markdown_to_html"}
+    config.HTMLExporter.preprocessors = ["autograder.feedback.clean.CleanNotebook"]
+    config.FeedbackExporter.exclude_input_prompt = True  # the page's styles leave prompts on lines of their own
+    config.FeedbackExporter.exclude_output_prompt = True
+    config.GenerateFeedback.exporter_class = "autograder.feedback.page.FeedbackExporter"
+    return config
+
+
+class _CompiledTemplates(BytecodeCache):
+    """Compiled templates for the life of the process: compiling them takes half of the time of a page."""
+
+    def __init__(self) -> None:
+        self.compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.compiled:
+            bucket.bytecode_from_string(self.compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = _CompiledTemplates()
+
+
+class FeedbackExporter(HTMLExporter):
+    """Feedback that is read before, and without, the formula typesetter that the template fetches."""
+
+    def _create_environment(self) -> Environment:
+        environment = super()._create_environment()
+        environment.bytecode_cache = COMPILED
+        return environment
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        page, resources = super().from_notebook_node(nb, resources, **kw)
+        return re.sub(r'<script (src="https?://)', r"<script defer \1", page), resources
+
+
+def feedback_page(notebook: NotebookNode, result: Result, student: str | None = None) -> str:
+    """The page as HTML, for the notebook that was graded. Marks come from `result` alone."""
+    notebook = copy.deepcopy(notebook)
+    attach_feedback(notebook, result)
+    name = re.sub(r"\.ipynb$", "", result.notebook)
+    resources = {
+        "nbgrader": {
+            # the template prints the name as it is
+            "notebook": html.escape(f"{student}: {name}" if student else name),
+            "score": result.score,
+            "max_score": result.max_score,
+            "late_penalty": 0,
+        }
+    }
+    # GenerateFeedback knows where nbgrader keeps the template and its style sheet
+    exporter = FeedbackExporter(config=GenerateFeedback(config=rendering_config()).config)
+    exporter.register_preprocessor(lambda nb, resources: (_marked(nb, result), resources))
+    exporter.register_preprocessor(CSSHTMLHeaderPreprocessor)
+    page, _ = exporter.from_notebook_node(notebook, resources)
+    return page
+
+
+def _marked(notebook: NotebookNode, result: Result) -> NotebookNode:
+    """What nbgrader's GetGrades takes from the gradebook. Written answers have no mark here, so none is shown."""
+    for cell in notebook.cells:
+        mark = cell.metadata.get("nbgrader")
+        if not mark:
+            continue
+        if is_test_cell(cell):
+            outcome = result.cells.get(mark.grade_id)
+            mark.score = clamped_score(outcome) if outcome else 0.0
+            mark.points = outcome.max_score if outcome else mark.points
+        elif mark.get("solution"):
+            mark.grade = False
+            mark.comment = None
+    return notebook

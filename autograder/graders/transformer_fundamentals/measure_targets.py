@@ -155,12 +155,14 @@ def table(runs: list[dict[str, Any]], targets: list[Target]) -> str:
         "# What the training targets are set from",
         "",
         "Accuracy in percent on hidden texts, over independent seeds of data, weights and shuffling; measured by",
-        "`measure_targets.py` in the configurations of `targets.py`. `best of 3` is the smallest of the best results of",
-        "successive groups of three runs, for this is what a submission is judged by. Seconds are of one run on one thread.",
+        "`measure_targets.py` in the configurations of `targets.py`. A submission is judged by the best of three runs:",
+        "`best of 3` is the least such result over successive groups of three. Seconds are of one run on one thread.",
     ]
     for target in targets:
         aim = f"aim {100 * target.accuracy:g} %"
-        sizes = f"{target.texts} texts, {target.epochs} epochs, batch {target.batch_size}, rate {target.learning_rate:g}"
+        sizes = (
+            f"{target.texts} texts, {target.epochs} epochs, batch {target.batch_size}, rate {target.learning_rate:g}"
+        )
         model = f"{target.num_layers} layer(s), d = {target.d_model}"
         lines += ["", f"## {target.data}: {aim} ({sizes}, {model})", ""]
         lines += ["| variant | runs | least | quartiles | most | best of 3, least | reach the aim | seconds |"]
@@ -178,9 +180,8 @@ def row(variant: str, runs: list[dict[str, Any]], target: Target) -> str:
     reached = sum(f >= 100 * target.accuracy for f in found)
     least = f"{min(groups):.1f}" if groups else ""
     seconds = f"{median(r['seconds'] for r in runs):.1f}"
-    return (
-        f"| {variant} | {len(found)} | {min(found):.1f} | {quarters} | {max(found):.1f} | {least} | {reached} | {seconds} |"
-    )
+    columns = (variant, len(found), f"{min(found):.1f}", quarters, f"{max(found):.1f}", least, reached, seconds)
+    return f"| {' | '.join(map(str, columns))} |"
 
 
 def main() -> None:
@@ -200,7 +201,9 @@ def main() -> None:
             task = make_task(ours, target, 1000 + seed)
             for variant in ("reference", *LOOPS, NORMS, *BLIND):
                 key = {"configuration": configuration(target), "variant": variant, "seed": seed}
-                wanted = (not options.only or variant in options.only) and target.data in (options.target or target.data)
+                wanted = (not options.only or variant in options.only) and target.data in (
+                    options.target or target.data
+                )
                 if not wanted or any(all(r[k] == v for k, v in key.items()) for r in runs):
                     continue
                 runs.append(key | measure(ours, target, task, variant, seed))

@@ -73,9 +73,14 @@ def test_heads_mask_broadcasts(student, reference, draw):
     for batch, tokens, d, heads in ((2, 5, 12, 3), (3, 4, 10, 2)):
         theirs, ours = twins(student, reference, draw, NAME, d, heads)
         x = draw.normal(batch, tokens, d)
-        causal = torch.ones(tokens, tokens).tril()
-        for mask in (causal, *(draw.mask(*s) for s in ((tokens, tokens), (heads, tokens, tokens), (tokens,),
-                                                       (batch, 1, tokens, tokens), (1, heads, 1, tokens)))):  # fmt: skip
+        shapes = (
+            (tokens, tokens),
+            (heads, tokens, tokens),
+            (tokens,),
+            (batch, 1, tokens, tokens),
+            (1, heads, 1, tokens),
+        )
+        for mask in (torch.ones(tokens, tokens).tril(), *(draw.mask(*shape) for shape in shapes)):
             check_values(
                 theirs,
                 ours,

@@ -115,9 +115,12 @@ def test_model_padding_and_order(student, reference, draw):
         atol=1e-4,
     )
     expect.close(
-        classify(handle, SIZES, other_pad, mask)[0], logits, "What stands at PAD positions changes the logits.", padding,
+        classify(handle, SIZES, other_pad, mask)[0],
+        logits,
+        "What stands at PAD positions changes the logits.",
+        padding,
         atol=1e-4,
-    )  # fmt: skip
+    )
     whole = draw.integers(1, SIZES["vocab_size"], (3, 6))
     whole[:, 0], whole[:, 1] = 3, 4  # a row of equal words would have no order
     order = draw.derangement(6)

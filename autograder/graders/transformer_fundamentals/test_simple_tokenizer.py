@@ -185,7 +185,7 @@ def test_tokenize_length(student, draw):
         expect.that(
             isinstance(ids, list) and len(ids) == length,
             "tokenize does not return exactly max_length ids.",
-            "Without an argument max_length is 128. <CLS> counts; a long text is cut, a short one filled up with <PAD>.",
+            "Without an argument max_length is 128. <CLS> counts; long texts are cut, short ones filled up with <PAD>.",
             f"{n} words with max_length {length} became {expect.described(ids)}.",
         )
         whole = [2, *(vocab.get(word) for word in text.split())][:length]

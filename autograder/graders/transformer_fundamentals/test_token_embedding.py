@@ -44,12 +44,6 @@ def test_token_initial_weights(student, draw):
         # a uniform distribution ends at 1.73 standard deviations; 7 % of a normal one lies beyond 1.8
         tail = float(((weight - mean).abs() > 1.8 * std).double().mean())
         expect.that(tail > 0.03, "The initial weights are not normally distributed.", cause)
-    first, second = (student.build("TokenEmbedding", 50, 8, seed=s).attribute("embedding.weight") for s in (1, 2))
-    expect.that(
-        not bool((first == second).all()),
-        "The initial weights are the same in every run.",
-        "They should be drawn at random, and nothing in the class should fix the seed.",
-    )
 
 
 @pytest.mark.points(1, cell=CELL, role="property")

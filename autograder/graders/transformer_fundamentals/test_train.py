@@ -1,4 +1,4 @@
-"""train_transformer: history, gradients, steps, samples, modes. The two training targets are in test_train_targets.py."""
+"""train_transformer: history, gradients, steps, samples, modes (the two targets: test_train_targets.py)."""
 
 import pytest
 import torch

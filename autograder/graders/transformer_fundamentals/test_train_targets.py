@@ -35,7 +35,7 @@ def test_learns_clause_order(student, reference, draw):
         reference,
         draw,
         CLAUSE_ORDER,
-        "After training with your loop, a model does not understand the order of clauses on texts that it has not seen.",
+        "After training with your loop, a model does not see the order of clauses in texts that it has not seen.",
     )
 
 
@@ -52,7 +52,7 @@ def check_target(student: Any, reference: Any, draw: Draw, target: Target, sympt
         symptom,
         "Look at the other findings on this cell first; then watch train_loss: does it fall from epoch to epoch?"
         + (" The model was yours." if own_model else " The model was a working one of ours, not yours."),
-        f"It was right on {100 * best:.0f} % of them; guessing gives 50 %, and {100 * target.accuracy:.0f} % was the aim.",
+        f"It was right on {100 * best:.0f} %; guessing gives 50 %, and {100 * target.accuracy:.0f} % was the aim.",
     )
 
 

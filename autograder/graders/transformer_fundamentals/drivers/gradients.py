@@ -4,7 +4,7 @@ import torch
 
 
 def run(space, name, inputs, weights, init=None, state=None):
-    """Call function `name`, or build module `name` from `init` and load `state`; then differentiate sum(output * weights).
+    """Call function `name`, or module `name` built from `init` with `state` loaded; differentiate output * weights.
 
     Gives the gradient (or None) of each floating input and of each parameter that `state` names, and which of those
     parameters the module does not register as its own.

@@ -90,6 +90,11 @@ LOOPS: dict[str, Callable[..., History]] = {
     "warm-up 30 %": loop(optim.Adam, warm_up(0.3, lambda x: 1.0)),
     "cosine to 0": loop(optim.Adam, warm_up(0.0, lambda x: (1 + math.cos(math.pi * x)) / 2)),
     "OneCycle": loop(optim.AdamW, one_cycle),
+    "Adamax, warm-up 30 %": loop(optim.Adamax, warm_up(0.3, lambda x: 1.0)),
+    "RAdam, weight decay 0.01": loop(with_options(optim.RAdam, weight_decay=0.01)),
+    "Adam, weight decay 0.01, warm-up 30 %": loop(
+        with_options(optim.Adam, weight_decay=0.01), warm_up(0.3, lambda x: 1.0)
+    ),
     "clipping at 1.0": loop(optim.Adam, clip=1.0),
     "clipping at 0.1": loop(optim.Adam, clip=0.1),
 }

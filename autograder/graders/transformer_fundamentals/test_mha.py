@@ -151,7 +151,7 @@ def test_heads_order_and_padding(student, reference, draw):
     )
     alone = attend(handle, x[:1], heads)[0]
     expect.close(alone, output[:1], "A text's output depends on the other texts of its batch.", atol=1e-4)
-    mask = torch.tensor([1, 1, 1, 1, 0, 0])
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0]])
     changed = x.clone()
     changed[:, 4:] = draw.normal(batch, 2, d)
     before, after = (attend(handle, given, heads, mask)[0][:, :4] for given in (x, changed))

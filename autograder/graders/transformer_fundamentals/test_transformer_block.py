@@ -135,7 +135,7 @@ def test_block_order_and_padding(student, reference, draw):
         "Moving the tokens does not move the outputs in the same way.",
         atol=TOLERANCE,
     )
-    mask = torch.tensor([1, 1, 1, 1, 0, 0])
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0]])
     changed = x.clone()
     changed[:, 4:] = draw.normal(batch, 2, d)
     before, after = (attend(handle, given, heads, mask)[0][:, :4] for given in (x, changed))

@@ -84,7 +84,7 @@ def test_the_gradebook_holds_the_same_marks(course):
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
         for sample in SAMPLES:
             submission = gradebook.find_submission(NAME, sample.student)
-            assert submission.auto_score == pytest.approx(result(course, sample.student).score)
+            assert submission.score == pytest.approx(result(course, sample.student).score)
             assert submission.needs_manual_grade != sample.blank  # an answer that was left empty needs no reader
 
 
@@ -104,7 +104,7 @@ def test_nbgrader_autograde_gives_the_same_marks(course, name):
     stock = run_in(course, "nbgrader", "autograde", name, "--force", timeout=1500)
     assert stock.returncode == 0, stock.stderr[-3000:]
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
-        theirs = {s: gradebook.find_submission(name, s).auto_score for s in ours}
+        theirs = {s: gradebook.find_submission(name, s).score for s in ours}
     assert theirs == pytest.approx(ours)
 
 

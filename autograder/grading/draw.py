@@ -22,7 +22,7 @@ class Draw:
         return torch.randn(*shape, generator=self.generator) * scale
 
     def uniform(self, low: float, high: float, shape: Sequence[int] = ()) -> torch.Tensor:
-        return torch.rand(*shape, generator=self.generator) * (high - low) + low
+        return torch.rand(tuple(shape), generator=self.generator) * (high - low) + low
 
     def integers(self, low: int, high: int, shape: Sequence[int] = ()) -> torch.Tensor:
         """Integers from `low` up to, not including, `high`."""

@@ -16,7 +16,7 @@ def chance_at_most(counts: Mapping[int, int], probabilities: Mapping[int, float]
 
     With n draws from k outcomes and D the divergence of the frequencies from the probabilities in nats, it is
     exp(-nD) (e nD / (k - 1))^(k - 1) once nD > k - 1 (Agrawal 2020, Finite-Sample Concentration of the Multinomial in
-    Relative Entropy, theorem 1.2). No approximation for large counts is involved.
+    Relative Entropy). No approximation for large counts is involved.
     """
     n, k = sum(counts.values()), len(probabilities)
     if any(count and not probabilities.get(i) for i, count in counts.items()):

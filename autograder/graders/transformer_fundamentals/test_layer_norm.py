@@ -14,7 +14,7 @@ NAME = "LayerNorm"
 def test_norm_values(student, reference, draw):
     """Each token is normalised over its features, then scaled by gamma and shifted by beta"""
     for shape in ((2, 5, 3), (7, 4), (2, 3, 4, 6), (3, 9, 32), (2, 2)):
-        theirs, ours = twins(student, reference, draw, NAME, shape[-1])
+        theirs, ours = twins(student, reference, draw, NAME, shape[-1], eps=1e-6)
         x = draw.normal(*shape, scale=draw.choice([0.5, 3.0])) + draw.normal(*shape[:-1], 1, scale=2.0)
         expect.close(
             expect.tensor(theirs.forward(x), shape),
@@ -70,7 +70,7 @@ def test_norm_parameters(student, reference, draw):
             draw,
             (2, 4, 5),
             name=NAME,
-            init={"features": 5},
+            init={"features": 5, "eps": 1e-6},
             state=state_for(reference, draw, NAME, 5),
             inputs={"x": draw.normal(2, 4, 5, scale=scale)},
         )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from autograder.graders.transformer_fundamentals.dropout import check_dropout
+from autograder.graders.transformer_fundamentals.masks import check_masked
 from autograder.graders.transformer_fundamentals.twins import check_gradients, state_for, twins
 from autograder.grading import expect
 
@@ -20,32 +21,43 @@ def attend(handle, x, heads, *mask, **options):
     return output, expect.tensor(weights, (batch, heads, tokens, tokens), what="the attention weights")
 
 
-def check_values(theirs, ours, x, heads, symptom, cause, *mask):
-    output, weights = attend(theirs, x, heads, *mask)
-    expected_output, expected_weights = ours.forward(x, *mask)
-    expect.close(weights, expected_weights, f"{symptom} The attention weights are wrong.", cause, atol=1e-4)
+def check_mask(draw, handle, x, heads, mask):
+    """The weights under a mask, against those without it; the output must not know what stands at forbidden keys."""
+    _, free = attend(handle, x, heads)
+    output, weights = attend(handle, x, heads, mask)
+    check_masked(weights, free, mask)
+    batch, tokens, d = x.shape
+    # a key that no head and no query may see: only the output in its own row may notice a change
+    seen = (mask != 0).expand_as(weights).any(dim=2).any(dim=1)  # (B, T)
+    changed = torch.where(seen[..., None], x, draw.normal(batch, tokens, d))
+    after, _ = attend(handle, changed, heads, mask)
     expect.close(
-        output,
-        expected_output,
-        f"{symptom} The output is wrong, although the weights are right.",
-        "Check how the heads' outputs are put side by side again, and the last projection.",
-        atol=1e-4,
+        after[seen], output[seen], "With a mask, a token that nobody may see still changes other tokens.", atol=1e-4
     )
 
 
 @pytest.mark.points(4, cell=CELL, role="value")
 def test_heads_values(student, reference, draw):
     """Without a mask output and weights are right, head by head"""
-    for batch, tokens, d, heads in SIZES:
+    for batch, tokens, d, heads in (*SIZES, (2, 1, 6, 3)):
         theirs, ours = twins(student, reference, draw, NAME, d, heads)
-        check_values(
-            theirs,
-            ours,
-            draw.normal(batch, tokens, d),
-            heads,
-            "Without a mask:",
+        x = draw.normal(batch, tokens, d)
+        output, weights = attend(theirs, x, heads)
+        expected_output, expected_weights = ours.forward(x)
+        expect.close(
+            weights,
+            expected_weights,
+            "The attention weights are wrong.",
             "Which features belong to head j, and does the split keep tokens and heads apart? Write the shape after "
             "each view and transpose. The scaling uses the width of one head.",
+            atol=1e-4,
+        )
+        expect.close(
+            output,
+            expected_output,
+            "The output is wrong, although the weights are right.",
+            "Check the values, how the heads' outputs are put side by side again, and the last projection.",
+            atol=1e-4,
         )
 
 
@@ -53,43 +65,21 @@ def test_heads_values(student, reference, draw):
 def test_heads_mask(student, reference, draw):
     """A mask reaches the attention: forbidden keys get weight 0"""
     for batch, tokens, d, heads in SIZES:
-        theirs, ours = twins(student, reference, draw, NAME, d, heads)
+        handle = student.build(NAME, d, heads, state=state_for(reference, draw, NAME, d, heads))
         x = draw.normal(batch, tokens, d)
         for shape, kind in (((batch, 1, 1, tokens), torch.int64), ((batch, heads, tokens, tokens), torch.bool)):
-            check_values(
-                theirs,
-                ours,
-                x,
-                heads,
-                "With a mask:",
-                "Is the mask passed on as it is? 0 and False forbid.",
-                draw.mask(*shape).to(kind),
-            )
+            check_mask(draw, handle, x, heads, draw.mask(*shape).to(kind))
 
 
 @pytest.mark.points(1, cell=CELL)
 def test_heads_mask_broadcasts(student, reference, draw):
-    """Any mask that broadcasts to (B, h, T, T) will do"""
+    """Any mask that broadcasts to (B, h, T, T) will do: one of three axes is (h, T, T)"""
     for batch, tokens, d, heads in ((2, 5, 12, 3), (3, 4, 10, 2)):
-        theirs, ours = twins(student, reference, draw, NAME, d, heads)
+        handle = student.build(NAME, d, heads, state=state_for(reference, draw, NAME, d, heads))
         x = draw.normal(batch, tokens, d)
-        shapes = (
-            (tokens, tokens),
-            (heads, tokens, tokens),
-            (tokens,),
-            (batch, 1, tokens, tokens),
-            (1, heads, 1, tokens),
-        )
+        shapes = ((tokens, tokens), (heads, tokens, tokens), (batch, 1, tokens, tokens), (1, heads, 1, tokens))
         for mask in (torch.ones(tokens, tokens).tril(), *(draw.mask(*shape) for shape in shapes)):
-            check_values(
-                theirs,
-                ours,
-                x,
-                heads,
-                "With a mask that broadcasts:",
-                "PyTorch aligns shapes from the right: a 3-D mask is (h, T, T). Nothing needs to be unsqueezed here.",
-                mask,
-            )
+            check_mask(draw, handle, x, heads, mask)
 
 
 @pytest.mark.points(2, cell=CELL)
@@ -129,7 +119,9 @@ def test_heads_sizes(student):
             handle.attribute(name), expected, f"The attribute {name} is wrong.", "d_k is the width of one head."
         )
     for d, heads in ((10, 3), (8, 16), (7, 2)):
-        with student.raises("AssertionError", "ValueError"):
+        with student.raises(
+            "AssertionError", "ValueError", symptom="A width that the heads cannot share is not refused."
+        ):
             student.build(NAME, d, heads)
 
 

@@ -17,17 +17,23 @@ def formula(length: int, d: int) -> torch.Tensor:
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
 
 
-def encodings(student, d, length=None):
-    handle = student.build(NAME, d) if length is None else student.build(NAME, d, length)
-    return handle, expect.tensor(handle.attribute("pe"), (length or 512, d), what="pe")
+def encodings(student, d, *length):
+    handle = student.build(NAME, d, *length)
+    pe = expect.tensor(handle.attribute("pe"), (*(length or (512,)), d), what="pe")
+    expect.that(
+        bool((pe[1:] != pe[:-1]).any(-1).all()),
+        "pe holds the same values at different positions.",
+        "Each position has its own encoding.",
+    )
+    return handle, pe
 
 
 @pytest.mark.points(3, cell=CELL, role="value")
 def test_position_values(student):
     """pe follows the formula, position by position and feature by feature"""
-    for d, length in ((6, 20), (32, 50), (14, 9), (2, 5), (64, 700), (10, None)):
+    for d, length in ((6, 20), (32, 50), (14, 9), (2, 5), (64, 700)):
         _, pe = encodings(student, d, length)
-        expected = formula(length or 512, d)
+        expected = formula(length, d)
         expect.close(
             pe[0],
             expected[0],
@@ -54,13 +60,8 @@ def test_position_values(student):
 @pytest.mark.points(2, cell=CELL)
 def test_position_adds_the_first_rows(student, draw):
     """forward adds pe[:T] to every text of the batch"""
-    for d, length, batch, tokens in ((6, 20, 3, 7), (10, 12, 2, 12), (16, None, 1, 5), (8, 30, 4, 1)):
+    for d, length, batch, tokens in ((6, 20, 3, 7), (10, 12, 2, 12), (16, 9, 1, 5), (8, 30, 4, 1)):
         handle, pe = encodings(student, d, length)
-        expect.that(
-            bool((pe[1:] != pe[:-1]).any(-1).all()),
-            "pe holds the same values at different positions.",
-            "Each position has its own encoding.",
-        )
         x = draw.normal(batch, tokens, d, scale=2.0)
         for train in (False, True):
             output = handle.forward(x, train=train)
@@ -80,11 +81,13 @@ def test_position_adds_the_first_rows(student, draw):
             )
 
 
-@pytest.mark.points(1, cell=CELL, role="property")
+@pytest.mark.points(1, cell=CELL)
 def test_position_leaves_its_input(student, reference, draw):
     """The input stays as it was, and gradients pass through"""
     x = draw.normal(2, 5, 6)
     init = {"d_model": 6, "max_length": 9}
+    output = expect.tensor(student.build(NAME, **init).forward(x), x.shape)
+    expect.that(bool((output != x).any()), "The output is the input.", "Where are the encodings added?")
     after = student.drive("inputs_after", name=NAME, init=init, inputs={"x": x})
     expect.close(
         after["x"],
@@ -97,9 +100,10 @@ def test_position_leaves_its_input(student, reference, draw):
     check_gradients(student, reference, draw, (2, 5, 6), name=NAME, init=init, state={}, inputs={"x": x})
 
 
-@pytest.mark.points(1, cell=CELL, role="property")
+@pytest.mark.points(1, cell=CELL)
 def test_position_buffer(student):
-    """pe is a buffer, not a parameter, and moves with the module"""
+    """pe is a buffer of 512 positions by default, not a parameter, and moves with the module"""
+    encodings(student, 10)
     found = student.drive("registered", name=NAME, init={"d_model": 6, "max_length": 9}, tensor="pe")
     expect.that(
         not found["parameter"],

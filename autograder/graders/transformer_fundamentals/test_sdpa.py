@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from autograder.graders.transformer_fundamentals.dropout import check_dropout
+from autograder.graders.transformer_fundamentals.masks import check_masked
 from autograder.graders.transformer_fundamentals.twins import check_gradients
 from autograder.grading import expect
 
@@ -15,6 +16,7 @@ SHAPES = [  # leading dimensions, Tq, Tk, d_k, d_v
     ((), 5, 2, 3, 4),
     ((2, 1, 3), 2, 6, 7, 5),
     ((3, 2), 5, 5, 4, 4),
+    ((4,), 1, 3, 5, 2),
 ]
 
 
@@ -23,19 +25,20 @@ def inputs(draw, lead, queries, keys, d_k, d_v, scale=1.5):
     return q, k, draw.normal(*lead, keys, d_v)
 
 
-def attend(student, q, k, v, *mask):
+def attend(student, q, k, v, **mask):
     """Output and weights, their shapes checked."""
-    result = student.call(NAME, q, k, v, *mask)
+    result = student.call(NAME, q, k, v, **mask)
     output, weights = expect.parts(result, 2, "(output, attention_weights)")
     expect.tensor(output, (*q.shape[:-1], v.shape[-1]))
     return output, expect.tensor(weights, (*q.shape[:-1], k.shape[-2]), what="the attention weights")
 
 
-def check_values(student, reference, symptom, cause, *call):
-    output, weights = attend(student, *call)
-    expected_output, expected_weights = reference.call(NAME, *call)
-    expect.close(weights, expected_weights, f"{symptom} The attention weights are wrong.", cause)
-    expect.close(output, expected_output, f"{symptom} The output is wrong.", f"It is the weights times V. {cause}")
+def check_mask(student, q, k, v, mask):
+    """The weights under a mask, against those without it; the output, against the weights."""
+    _, free = attend(student, q, k, v)
+    output, weights = attend(student, q, k, v, mask=mask)
+    check_masked(weights, free, mask)
+    expect.close(output, weights @ v, "With a mask, the output is not the weights times V.", atol=1e-4)
 
 
 def with_scores(scores: torch.Tensor, d_k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,83 +54,69 @@ def with_scores(scores: torch.Tensor, d_k: int) -> tuple[torch.Tensor, torch.Ten
 @pytest.mark.points(3, cell=CELL, role="value")
 def test_attention_values(student, reference, draw):
     """Without a mask the weights are softmax(Q K^T / sqrt(d_k)) and the output is their product with V"""
+    cause = (
+        "Check the scaling (the square root of which size?), the axis of the softmax, and that only the last two axes "
+        "take part, whatever stands before them."
+    )
     for lead, queries, keys, d_k, d_v in SHAPES:
-        check_values(
-            student,
-            reference,
-            "Without a mask:",
-            "Check the scaling (the square root of which size?), the axis of the softmax, and that only the last two "
-            "axes take part, whatever stands before them.",
-            *inputs(draw, lead, queries, keys, d_k, d_v),
-        )
+        call = inputs(draw, lead, queries, keys, d_k, d_v)
+        output, weights = attend(student, *call)
+        expected_output, expected_weights = reference.call(NAME, *call)
+        expect.close(weights, expected_weights, "The attention weights are wrong.", cause)
+        expect.close(output, expected_output, "The output is wrong.", f"It is the weights times V. {cause}")
 
 
 @pytest.mark.points(2, cell=CELL)
-def test_attention_mask(student, reference, draw):
-    """Where the mask is 0 or False the key is forbidden, and the other weights share the whole"""
+def test_attention_mask(student, draw):
+    """Where the mask is 0 or False the key is forbidden, and the other keys share the whole"""
     for lead, queries, keys, d_k, d_v in SHAPES:
         mask = draw.mask(*lead, queries, keys)
         for kind in (torch.bool, torch.int64, torch.float32):
-            check_values(
-                student,
-                reference,
-                "With a mask:",
-                "0 and False forbid, 1 and True allow. A forbidden score must lose before the softmax, so that the "
-                "allowed weights of a row still sum to 1; masks of bool, int and float all count.",
-                *inputs(draw, lead, queries, keys, d_k, d_v),
-                mask.to(kind),
-            )
+            check_mask(student, *inputs(draw, lead, queries, keys, d_k, d_v), mask.to(kind))
 
 
 @pytest.mark.points(1, cell=CELL)
-def test_attention_mask_broadcasts(student, reference, draw):
+def test_attention_mask_broadcasts(student, draw):
     """A mask with fewer or shorter axes broadcasts to the scores"""
-    lead, queries, keys = (2, 3), 4, 5
-    for shape in (
-        (queries, keys),
-        (2, 1, 1, keys),
-        (1, 3, queries, keys),
-        (3, 1, keys),
-        (2, 1, queries, keys),
-    ):
-        check_values(
-            student,
-            reference,
-            "With a mask that broadcasts:",
-            "The mask need not have the shape of the scores; broadcasting follows PyTorch's rules, and nothing needs "
-            "to be unsqueezed here.",
-            *inputs(draw, lead, queries, keys, 6, 2),
-            draw.mask(*shape),
-        )
+    queries, keys = 4, 5
+    for shape in ((queries, keys), (2, 1, 1, keys), (1, 3, queries, keys), (3, 1, keys), (2, 1, queries, keys)):
+        check_mask(student, *inputs(draw, (2, 3), queries, keys, 6, 2), draw.mask(*shape))
 
 
 @pytest.mark.points(2, cell=CELL)
-def test_attention_at_extreme_scores(student, reference, draw):
+def test_attention_at_extreme_scores(student, draw):
     """Forbidden keys get exactly 0 and rows stay finite for scores of any size up to 6e4"""
-    value = draw.normal(4, 3)
-    allowed, forbidden = (draw.uniform(0.9, 1.0, (3,)) for _ in range(2))
-    for size in (1.0, 90.0, 2e3, 6e4):
-        for sign, other in ((-1, 0.0), (-1, 1.0), (1, -1.0), (1, 1.0)):
-            scores = torch.zeros(3, 4)
-            scores[:, :2] = (sign * size * allowed)[:, None] + torch.tensor([0.0, 0.5])
-            scores[:, 2:] = (other * size * forbidden)[:, None] + torch.tensor([0.0, -0.25])
-            q, k = with_scores(scores, 5)
-            for mask in (None, torch.tensor([1, 1, 0, 0]).expand(3, 4)):
-                output, weights = attend(student, q, k, value, *(() if mask is None else (mask,)))
-                expected_output, expected_weights = reference.call(NAME, q, k, value, mask)
-                expect.that(
-                    mask is None or not bool(weights[:, 2:].any()),
-                    "A forbidden key gets weight when scores are large.",
-                    "Allowed scores may be as low as -60000: the value that stands for 'forbidden' must lie far below.",
-                )
-                expect.close(
-                    weights,
-                    expected_weights,
-                    "With large scores the attention weights are wrong.",
-                    "Scores may reach 60000 in size: is anything multiplied, added or divided after the exponential?",
-                    atol=1e-2,  # float32 resolves scores near 6e4 to 0.004
-                )
-                expect.close(output, expected_output, "With large scores the output is wrong.", atol=3e-2)
+    v = draw.normal(4, 3)
+    mask = torch.tensor([1, 1, 0, 0]).expand(3, 4)
+    for size in (200.0, 2e3, 6e4):
+        rows = size * draw.uniform(0.9, 1.0, (3, 1))
+        # scores are equal or far apart, so that a wrong scaling alone does not matter here
+        for allowed, forbidden in ((-1, 0), (-1, 1), (1, -1), (1, 1), (0, 1)):
+            q, k = with_scores(rows * torch.tensor([allowed, allowed, forbidden, forbidden]), 5)
+            output, weights = attend(student, q, k, v, mask=mask)
+            expect.that(
+                not bool(weights[:, 2:].any()),
+                "A forbidden key gets weight when scores are large.",
+                "Allowed scores may be as low as -60000: the value that stands for 'forbidden' must lie far below.",
+            )
+            expect.close(
+                weights[:, :2],
+                torch.full((3, 2), 0.5),
+                "With large scores and a mask, two allowed keys with equal scores do not share the attention equally.",
+                "Is anything multiplied, added or divided after the exponential?",
+                atol=1e-3,
+            )
+            expect.close(output, weights @ v, "With large scores the output is not the weights times V.", atol=1e-3)
+        for steps in ((1.0, 0.8, 0.6, 0.4), (-1.0, -0.8, -0.6, -0.4), (0.0, -0.5, 1.0, 0.2)):
+            q, k = with_scores(rows * torch.tensor(steps), 5)
+            best = torch.tensor(steps).argmax()
+            expect.close(
+                attend(student, q, k, v)[1],
+                torch.eye(4)[best].expand(3, 4),
+                "With scores that lie far apart, the key with the largest does not get all the attention.",
+                "Scores may reach 60000 in size: does an exponential overflow, and is anything cut off?",
+                atol=1e-3,
+            )
 
 
 @pytest.mark.points(2, cell=CELL)
@@ -165,8 +154,8 @@ def test_attention_properties(student, draw):
     q, k, v = inputs(draw, (2, 3), 4, 6, 5, 7)
     mask = draw.mask(2, 3, 4, 6)
     order = draw.derangement(6)
-    for given, moved in (((), ()), ((mask,), (mask[..., order],))):
-        output, weights = attend(student, q, k, v, *given)
+    for given, moved in (({}, {}), ({"mask": mask}, {"mask": mask[..., order]})):
+        output, weights = attend(student, q, k, v, **given)
         expect.that(bool((weights >= 0).all()), "Attention weights are negative.", "What does the softmax guarantee?")
         expect.close(
             weights.sum(-1),
@@ -174,7 +163,7 @@ def test_attention_properties(student, draw):
             "The attention weights of a query do not sum to 1.",
             "The softmax runs over the keys, and nothing changes the weights after it.",
         )
-        moved_output, moved_weights = attend(student, q, k[..., order, :], v[..., order, :], *moved)
+        moved_output, moved_weights = attend(student, q, k[..., order, :], v[..., order, :], **moved)
         expect.close(
             moved_output,
             output,
@@ -183,9 +172,9 @@ def test_attention_properties(student, draw):
         )
         expect.close(moved_weights, weights[..., order], "The weights do not follow the keys when those change places.")
         other = draw.normal(*v.shape)
-        sum_of_both = attend(student, q, k, other, *given)[0] + 2 * output
+        sum_of_both = attend(student, q, k, other, **given)[0] + 2 * output
         expect.close(
-            attend(student, q, k, other + 2 * v, *given)[0],
+            attend(student, q, k, other + 2 * v, **given)[0],
             sum_of_both,
             "The output is not linear in V.",
             "Each output is a weighted sum of values; V takes part in nothing else.",

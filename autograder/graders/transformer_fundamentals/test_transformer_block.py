@@ -97,7 +97,7 @@ def silenced(state, *layers):
 
 
 def check_sublayer_dropout(student, reference, draw, sublayer, what):
-    """Silence the other sublayer, let this one give the same vector for every token, and see what dropout leaves of it."""
+    """Silence the other sublayer, let this one give the same vector everywhere, and see what dropout leaves of it."""
     batch, tokens, d, heads, d_ff = 10, 12, 6, 3, 8
     last = LAST_LAYER[sublayer]
     state = silenced(state_for(reference, draw, NAME, d, heads, d_ff), *LAST_LAYER.values())
@@ -119,7 +119,7 @@ def check_sublayer_dropout(student, reference, draw, sublayer, what):
 
 
 def check_inner_dropout(student, reference, draw):
-    """The rate reaches the dropout inside each sublayer: 0 switches it off, 0.5 leaves patterns that no outer one does."""
+    """The rate reaches the dropout inside each sublayer: 0 switches it off, 0.5 leaves patterns of its own."""
     batch, tokens, d, heads, d_ff = 4, 8, 6, 3, 8
     state = state_for(reference, draw, NAME, d, heads, d_ff)
     x = draw.normal(batch, tokens, d)

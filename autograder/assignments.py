@@ -13,7 +13,7 @@ class Assignment:
     `upstream` names, for each solution cell, the solution cells that its component calls; its order is the
     notebook's order. `defines` names what each solution cell must define. `self_contained` cells are tested without
     what they rest on. `models` are those that the notebook loads, by their names in `data/manifest.toml`. `paragraphs`
-    is how many a written answer should have.
+    is how many a written answer should have. A warm worker has imported `modules` before the notebook does.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Assignment:
     self_contained: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
     paragraphs: int = 0
+    modules: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -87,6 +88,7 @@ TRANSFORMER_FUNDAMENTALS = Assignment(
         "train": ("train_transformer",),
     },
     self_contained=frozenset({"train"}),
+    modules=("tqdm.auto", "torch.utils.data", "torch.optim.lr_scheduler"),
 )
 
 LLM_INTERNALS = Assignment(
@@ -122,6 +124,17 @@ LLM_INTERNALS = Assignment(
     },
     models=("smollm2-135m-instruct", "all-minilm-l6-v2"),
     paragraphs=2,
+    modules=(
+        "pandas",
+        "tqdm.auto",
+        "tokenizers",
+        "transformers.models.llama.modeling_llama",
+        "transformers.models.gpt2.modeling_gpt2",
+        "transformers.models.bert.modeling_bert",
+        "transformers.models.auto.modeling_auto",
+        "transformers.models.auto.tokenization_auto",
+        "transformers.generation",
+    ),
 )
 
 ASSIGNMENTS: dict[str, Assignment] = {a.name: a for a in (TRANSFORMER_FUNDAMENTALS, LLM_INTERNALS)}

@@ -82,6 +82,20 @@ def release(
 
 
 @app.command()
+def verify(
+    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    quick: Annotated[bool, typer.Option(help="One wrong version a clause, in about a minute.")] = False,
+    jobs: Jobs = None,
+    output: Annotated[Path, typer.Option(help="Folder for NAME.html.")] = Path("results/verify"),
+    quiet: Quiet = False,
+) -> None:
+    """Try the graders themselves: known wrong versions, correct variants, pairs, chance."""
+    from autograder.commands.verify import verify as run
+
+    _guarded(run, assignment, jobs, quick, output, quiet)
+
+
+@app.command()
 def export(
     output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("marks.csv"),
     quiet: Quiet = False,

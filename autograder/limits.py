@@ -1,11 +1,17 @@
-"""Every limit on a submission, in one place. No honest solution comes near any of them."""
+"""Every limit on a submission, in one place. No honest solution comes near any of them.
 
-MEMORY_BYTES = 6 * 2**30  # address space of one process; training fits in 1 GB
-PROCESSES = 256  # of the sandbox's user
+Only the sizes of replies and outputs stand elsewhere, in `worker/bounds.py`, since the worker holds to them, too.
+"""
+
+MEMORY_BYTES = 4 * 2**30  # of all processes of a worker together; honest ones need 0.7 GB, with a language model 1.5
+ADDRESS_BYTES = 6 * 2**30  # address space of one process, so that one huge tensor is an error and not the worker's end
+PROCESSES = 128  # and threads, of the sandbox's user
 FILE_BYTES = 64 * 2**20
 SCRATCH_BYTES = 256 * 2**20
+SCRATCH_FILES = 5_000
 OPEN_FILES = 256
 CPU_SECONDS = 600
+WATCH_SECONDS = 0.2  # between two looks at a worker's memory and files
 
 START_SECONDS = 60.0  # until the worker has imported torch and answers
 CELL_SECONDS = 30.0  # one set-up, solution or added cell
@@ -23,7 +29,7 @@ MESSAGE_CHARACTERS = 1500
 def resource_limits(uid: int | None) -> dict[str, int]:
     """What the worker sets on itself before it runs anything of the student's."""
     limits = {
-        "AS": MEMORY_BYTES,
+        "AS": ADDRESS_BYTES,
         "NPROC": PROCESSES,
         "FSIZE": FILE_BYTES,
         "NOFILE": OPEN_FILES,

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autograder.cli import app
-from autograder.sandbox import bubblewrap
+from autograder.sandbox import bubblewrap, landlock
 from autograder.sandbox.tiers import NoSandbox, choose
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course  # noqa: F401
 
@@ -125,6 +125,7 @@ def test_damaged_structure_is_graded_as_it_was_meant(grade, tmp_path):
 def test_without_a_sandbox_grading_refuses(grade, tmp_path, monkeypatch):
     """One line that says what to do, exit code 2, nothing written."""
     monkeypatch.setattr(bubblewrap, "works", lambda: "no permissions to create a new namespace")
+    monkeypatch.setattr(landlock, "works", lambda: "the kernel has no Landlock")
     put(tmp_path, "ada.ipynb", notebook(**RIGHT))
     code, said, output = grade("ada.ipynb")
     assert (code, said.count("\n")) == (2, 1)

@@ -61,6 +61,15 @@ def test_large_pictures_and_long_texts_are_cut():
     assert len(clean_outputs([display(text_plain="x")] * 1000)) == 60
 
 
+def test_cleaning_twice_changes_nothing():
+    """Outputs are cleaned when read, graded and shown; what was cut first says how much was."""
+    once = clean_outputs(
+        [nbformat.v4.new_output("stream", text="x" * 100_000), display(image_png=[png()[:9], png()[9:]])]
+    )
+    assert once[0].text.endswith("(80000 more characters)") and once[1].data["image/png"] == png()
+    assert clean_outputs(once) == once
+
+
 def test_text_loses_escapes_and_overwritten_lines():
     """As on a terminal, where a progress bar overwrites itself."""
     assert clean_text("\x1b[31mred\x1b[0m \x1b]0;title\x07a\x00b\nstep 1\rstep 2\r\nend") == "red ab\nstep 2\nend"
@@ -93,6 +102,7 @@ def test_a_claimed_score_is_no_execute_result_any_more():
 
 def test_attachments_are_png_and_jpeg_only():
     """SVG can hold scripts; what is named a PNG must be one."""
+    assert list(clean_attachments({"a\ud800\x1b[31m": {"image/png": png()}})) == ["a?"]
     kept = clean_attachments({"a.png": {"image/png": png()}, "b.jpg": {"image/jpeg": JPEG}})
     assert kept == {"a.png": {"image/png": png()}, "b.jpg": {"image/jpeg": JPEG}}
     assert (

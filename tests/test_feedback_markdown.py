@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from bleach._vendor import html5lib  # the standard's parser, which bleach brings along
 from bs4 import BeautifulSoup
 from test_feedback_clean import JPEG, png
 
@@ -61,13 +62,39 @@ VECTORS = [
     "<img src='data:image/png;base64,AAAA' onload=alert(1)>",
     "<input autofocus onfocus=alert(1)>",
     "<textarea></textarea><select></select>",
+    # what parsers read in more than one way, and browsers in the worst
+    "<svg></p><style><a id='</style><img src=x onerror=alert(1)>'>",
+    "<form><math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
+    "<math><annotation-xml encoding=text/html><img src=x onerror=alert(1)></annotation-xml></math>",
+    "<scr<script>ipt>alert(1)</scr</script>ipt>",
+    "\0<scr\0ipt>alert(1)</script>",
+    "<!--[if IE]><script>alert(1)</script><![endif]-->",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "</title></textarea></style></pre></div></div><script>alert(1)</script>",
+    "<img\x0csrc=x\x0bonerror=alert(1)>",
+    "<svg/onload=alert(1)//",
+    "<style>*{background:url(https://evil.example/x)}",
+    "<td style='text-align:expression(alert(1))'>x</td>",
+    "<div style='text-align:left;-moz-binding:url(https://evil.example/x)'>x</div>",
+    "<img srcset='https://evil.example/x 2x'>",
+    "<a ping=https://evil.example/x href=https://ok.example>x</a>",
+    "<q cite=https://evil.example/x>q</q>",
+    "<a href='//evil.example/x'>x</a>",
+    "<a name=top id=top>x</a>",
+    "[![x](https://evil.example/x)](javascript:alert(1))",
+    "![x][1]\n\n[1]: https://evil.example/x",
+    "[x](java&Tab;script:alert(1))",
+    "$$</span><img src=x onerror=alert(1)>$$",
+    "\\[<script>alert(1)</script>\\]",
+    "$\\href{x}{</script><script>alert(1)</script>}$",
 ]
 ADDRESSES = ("src", "srcset", "href", "action", "data", "poster", "background", "xlink:href", "formaction", "srcdoc")
 
 
 def assert_harmless(html: str) -> None:
-    """Nothing in this HTML runs, is fetched, or belongs to the page around it."""
-    for element in BeautifulSoup(html, "html.parser").find_all(True):
+    """Nothing in this HTML runs, is fetched, or belongs to the page around it, read simply or as browsers read it."""
+    as_in_browsers = html5lib.serialize(html5lib.parseFragment(html))
+    for element in (e for text in (html, as_in_browsers) for e in BeautifulSoup(text, "html.parser").find_all(True)):
         assert element.name not in (
             "script", "iframe", "object", "embed", "link", "style", "meta", "base", "form", "input", "button", "svg",
             "math", "video", "audio", "template", "textarea", "select", "noscript", "frame", "frameset",

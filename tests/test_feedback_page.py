@@ -10,6 +10,7 @@ from test_feedback_clean import EVIL, display, png
 from test_feedback_markdown import VECTORS
 from traitlets.config import Config
 
+from autograder.feedback import page as page_module
 from autograder.feedback.page import feedback_page, rendering_config
 from autograder.grading.result import CellOutcome, Result
 from autograder.grading.result import TestOutcome as Outcome
@@ -111,6 +112,35 @@ def test_a_page_tells_marks_titles_messages_and_notes():
     ):  # fmt: skip
         assert expected in text
     assert "/ 2.0" not in text  # an answer that nobody has marked shows no mark
+
+
+def test_a_page_may_fetch_nothing_but_the_typesetter():
+    """Whatever cleaning might miss, the browser is told to fetch, frame and send nothing; formulas stay without links
+    that run (MathJax's `Safe`)."""
+    soup = BeautifulSoup(feedback_page(hostile_notebook(), hostile_result()), "html.parser")
+    head = [element for element in soup.head.find_all(True) if element.name != "head"]
+    assert head[0].get("charset") and head[1]["http-equiv"] == "Content-Security-Policy"
+    policy = dict(rule.strip().split(" ", 1) for rule in head[1]["content"].split(";"))
+    assert policy["default-src"] == policy["form-action"] == policy["base-uri"] == "'none'"
+    assert policy["img-src"] == "data:" and policy["script-src"].split()[-1] == "https://cdnjs.cloudflare.com"
+    (typesetter,) = soup.find_all("script", src=True)
+    assert typesetter["src"].endswith(",Safe")
+
+
+def test_a_notebook_that_cannot_be_shown_still_has_a_page(monkeypatch):
+    """The result is told without it."""
+    real = page_module.attach_feedback
+
+    def attach(notebook: NotebookNode, result: Result) -> None:
+        if notebook.cells:
+            raise RecursionError
+        real(notebook, result)
+
+    monkeypatch.setattr(page_module, "attach_feedback", attach)
+    assert (
+        "Graded automatically: 0 of 3"
+        in BeautifulSoup(feedback_page(hostile_notebook(), hostile_result()), "html.parser").get_text()
+    )
 
 
 def test_a_page_waits_for_no_script():

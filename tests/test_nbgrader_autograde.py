@@ -14,10 +14,11 @@ from nbgrader_course import RIGHT, TINY, Course, fake_grade, fake_grade_all, scr
 from autograder.feedback.page import FeedbackExporter
 from autograder.grading.result import Result
 from autograder.grading.run import Graded
-from autograder.nbgrader_plugin import autograde
+from autograder.nbgrader_plugin import record
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
 from autograder.nbgrader_plugin.marks import SaveMarks
+from autograder.nbgrader_plugin.record import RecordMarks
 from autograder.notebooks.course import convert, course_config
 
 
@@ -100,7 +101,7 @@ def test_a_student_of_whom_anything_is_missing_is_done_again(course, lost):
 
 @pytest.mark.parametrize(
     ("where", "name", "call"),
-    [(Autograde, "init_assignment", 1), (autograde, "write_whole", 2), (SaveMarks, "_add_score", 2),
+    [(RecordMarks, "init_assignment", 1), (record, "write_whole", 1), (SaveMarks, "_add_score", 2),
      (FeedbackExporter, "from_notebook_node", 1), (os, "replace", 1), (os, "replace", 3), (Result, "write", 1)],
     ids=["copying", "writing", "marking", "feedback", "first-rename", "last-rename", "result"],
 )  # fmt: skip

@@ -1,12 +1,15 @@
 """A submission is put on the release's skeleton: what the student may write stays, everything else is as released."""
 
+import ast
+
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from autograder.assignments import Assignment
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, rebuild
 
+real = ast.parse
 TOY = Assignment("toy", upstream={"one": (), "two": ("one",)}, defines={"one": ("first",), "two": ("Second",)})
 
 
@@ -144,6 +147,27 @@ def test_only_the_skeletons_metadata_survives():
     given.cells.append(new_code_cell("1", metadata={"nbgrader": {"grade": True, "grade_id": "new-tests", "points": 9}}))
     assert "evil" not in nbformat.writes(rebuild(release(), given, TOY).notebook)
     assert "new-tests" not in nbformat.writes(rebuild(release(), given, TOY).notebook)
+
+
+def test_outputs_of_test_cells_are_the_graders_alone():
+    """What a student stores below a test cell, a forged score say, is gone; below an answer it stays."""
+    given = handed_in(**ANSWERS)
+    for c in given.cells:
+        if c.cell_type == "code":
+            c.outputs = [new_output("stream", text="12 of 12 points")]
+    rebuilt = rebuild(release(), given, TOY).notebook
+    shown = {grade_id(c) for c in rebuilt.cells if c.get("outputs")}
+    assert shown == {"setup", "one", "two"}
+
+
+def test_a_very_long_cell_is_located_without_being_parsed(monkeypatch):
+    """A tree of fifty megabytes of source would take gigabytes."""
+    parsed = []
+    monkeypatch.setattr(ast, "parse", lambda source, *rest: parsed.append(source) or real(source, *rest))
+    given = handed_in(**ANSWERS | {"one": ANSWERS["one"] + "\n" + "a = 1\n" * 50_000})
+    given.cells[2].metadata = {}
+    assert by_name(rebuild(release(), given, TOY).notebook)["one"].startswith("def first")
+    assert all(len(source) < 1000 for source in parsed)
 
 
 def test_another_notebook_is_refused():

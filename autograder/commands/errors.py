@@ -3,6 +3,7 @@
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.demo.submissions import NotASample
 from autograder.grading.pytest_run import GraderFault
+from autograder.misconceptions.bank import BadBank
 from autograder.nbgrader_plugin.autograde import NotSaved
 from autograder.nbgrader_plugin.gradebook import GradebookDiffers
 from autograder.nbgrader_plugin.late import BadArrivals
@@ -24,6 +25,7 @@ KNOWN = (
     NoSandbox,
     CannotStart,
     GraderFault,
+    BadBank,
     ReleaseRefused,
     CellFailed,
     DataError,

@@ -1,5 +1,6 @@
 """Write a result into the outputs of the test cells, as nbgrader's `determine_grade` and a student read them."""
 
+import base64
 import html
 import re
 
@@ -13,6 +14,7 @@ OUTCOMES = {"passed": "passed", "failed": "failed", "could-not-run": "could not 
 FOLLOW_THROUGH = "Counted although an earlier part is wrong: with that part put right, yours works."
 NOT_RERUN = "Stored in the notebook that was handed in; this cell was not run again."
 BANNER_ID = "feedback-summary"
+OURS = {"course": "picture"}  # metadata of a picture that grading has drawn
 
 
 def number(value: float) -> str:
@@ -49,15 +51,44 @@ def feedback_outputs(outcome: CellOutcome) -> list[NotebookNode]:
     return outputs
 
 
+def picture_output(png: bytes, caption: str) -> NotebookNode:
+    """A picture of ours below a test cell."""
+    data = {"image/png": base64.b64encode(png).decode(), "text/plain": caption}
+    return nbformat.v4.new_output("display_data", data, metadata=OURS)
+
+
+def _pictures(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
+    """The pictures of ours below the test cells: a student's outputs there have gone when a notebook is rebuilt."""
+    return {
+        cell.metadata.nbgrader.grade_id: [
+            shown for output in cell.outputs if output.get("metadata") == OURS for shown in _captioned(output)
+        ]
+        for cell in notebook.cells
+        if is_test_cell(cell)
+    }
+
+
+def _captioned(output: NotebookNode) -> list[NotebookNode]:
+    """A picture of ours with its caption above it, which is its alternative text, too."""
+    caption = clean_text(output.data.get("text/plain", ""), 500)
+    words = {"text/plain": caption, "text/html": f"<p>{html.escape(caption)}</p>"}
+    return [
+        nbformat.v4.new_output("display_data", words),
+        nbformat.v4.new_output("display_data", output.data, metadata={"image/png": {"alt": caption}}),
+    ]
+
+
 def attach_feedback(notebook: NotebookNode, result: Result) -> None:
     """Clean the graded notebook, give each test cell its feedback, and put a summary on top."""
+    pictures = _pictures(notebook)
     clean_notebook(notebook)
     notebook.cells = [cell for cell in notebook.cells if cell.get("id") != BANNER_ID]
     for cell in notebook.cells:
         if is_test_cell(cell):
             outcome = result.cells.get(cell.metadata.nbgrader.grade_id)
             points = float(cell.metadata.nbgrader.get("points", 0))
-            cell.outputs = feedback_outputs(outcome or CellOutcome(0.0, points))
+            shown = pictures.get(cell.metadata.nbgrader.grade_id, [])
+            cell.outputs = [*feedback_outputs(outcome or CellOutcome(0.0, points)), *shown]
         elif cell.cell_type == "code" and cell.outputs and cell.metadata.get("course", {}).get("not_rerun"):
             label = nbformat.v4.new_output("display_data", {"text/plain": NOT_RERUN})
             cell.outputs = [label, *(output for output in cell.outputs if output != label)]

@@ -20,6 +20,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 # CSI and OSC sequences, then control characters other than tab and newline
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CUT = re.compile(r"\n\.\.\. \(\d{1,12} more characters\)\Z")  # what was cut once says how much
 GRADE_ID = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
 CELL_ID = re.compile(r"[a-zA-Z0-9_\-]{1,64}")
 NBGRADER_KEYS = ("grade", "solution", "locked", "task", "points", "grade_id", "schema_version", "checksum", "cell_type")
@@ -33,6 +34,8 @@ def clean_text(text: Any, most: int = TEXT_CHARACTERS) -> str:
         text = "".join(piece for piece in text if isinstance(piece, str))
     if not isinstance(text, str):
         return ""
+    if cut_before := CUT.search(text[-50:]):
+        most += len(cut_before[0])
     cut = len(text) - most
     lines = text[:most].replace("\r\n", "\n").split("\n")
     kept = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
@@ -42,6 +45,8 @@ def clean_text(text: Any, most: int = TEXT_CHARACTERS) -> str:
 
 def clean_picture(encoded: Any, magic: bytes = PNG) -> str | None:
     """The base64 text of a picture with this magic number and of bearable size, or None."""
+    if isinstance(encoded, list):  # a notebook may hold any text as a list of its lines
+        encoded = "".join(piece for piece in encoded if isinstance(piece, str))
     if not isinstance(encoded, str) or len(encoded) > PICTURE_CHARACTERS:
         return None
     try:
@@ -91,7 +96,7 @@ def clean_attachments(attachments: Any) -> dict[str, dict[str, str]]:
     for name, bundle in attachments.items() if isinstance(attachments, dict) else ():
         for kind, magic in (("image/png", PNG), ("image/jpeg", JPEG)):
             if isinstance(bundle, dict) and (picture := clean_picture(bundle.get(kind), magic)):
-                found[str(name)] = {kind: picture}
+                found[clean_text(name, 200)] = {kind: picture}
     return found
 
 

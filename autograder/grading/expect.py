@@ -36,7 +36,8 @@ def tensor(
     what: str = "the output",
 ) -> torch.Tensor:
     """`value` if it is a finite tensor of that shape; any floating dtype will do unless `dtype` is given."""
-    name = what[:1].upper() + what[1:]
+    first = what.split()[0]
+    name = what if len(first) == len(what) or "_" in first else what[:1].upper() + what[1:]  # code keeps its case
     if not isinstance(value, torch.Tensor):
         raise Mistake(f"{name} is not a tensor.", "Look at what is returned or stored.", f"It is {described(value)}.")
     if shape is not None and tuple(value.shape) != tuple(shape):

@@ -1,15 +1,16 @@
 """Credit that does not fall twice for one mistake: a failed component is tested once more on working parts below it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from autograder.assignments import Assignment
-from autograder.grading.execution import Budget, Execution, StandIns
+from autograder.grading.execution import StandIns
 from autograder.grading.plugin import Finding, Pass
-from autograder.grading.prepare import Prepared
-from autograder.grading.pytest_run import run_pass
 from autograder.sandbox.session import Raised
+
+# runs the named tests of one cell once more, in a fresh worker with these stand-ins
+Retry = Callable[[str, StandIns, frozenset[str]], list[Finding]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def earning(findings: Iterable[Finding]) -> dict[str, bool]:
     return {f.name: f.passed and (values_right or f.role != "property") for f in findings}
 
 
-def verdicts(found: Pass, prepared: Prepared, budget: Budget) -> dict[str, Verdict]:
+def verdicts(found: Pass, retry: Retry) -> dict[str, Verdict]:
     """The verdict on every cell: of the first run, and of a second one where an upstream cell is less than full."""
     assignment = found.assignment
     out: dict[str, Verdict] = {}
@@ -41,7 +42,7 @@ def verdicts(found: Pass, prepared: Prepared, budget: Budget) -> dict[str, Verdi
         replaced = tuple(c for c in assignment.all_upstream(cell) if not out[c].full)
         helped: dict[str, tuple[str, ...]] = {}
         if replaced and not all(earns.values()) and _worth_trying(cell, findings, assignment):
-            again = _once_more(cell, findings, replaced, prepared, assignment, budget)
+            again = earning(retry(cell, stand_ins(assignment, replaced), frozenset(f.name for f in findings)))
             helped = {name: replaced for name, earned in again.items() if earned and not earns[name]}
         out[cell] = Verdict({name: earned or name in helped for name, earned in earns.items()}, helped)
     return out
@@ -49,34 +50,24 @@ def verdicts(found: Pass, prepared: Prepared, budget: Budget) -> dict[str, Verdi
 
 def _worth_trying(cell: str, findings: list[Finding], assignment: Assignment) -> bool:
     """Whether working parts below could change anything: not where the cell is blank or defines nothing."""
-    if cell in assignment.self_contained or not _stand_ins_of(assignment).is_file():
+    if cell in assignment.self_contained or not stand_ins_of(assignment).is_file():
         return False
-    return not all(f.passed or _blank(f.error, cell) for f in findings)
+    return not all(f.passed or blank(f.error, cell) for f in findings)
 
 
-def _blank(error: BaseException | None, cell: str) -> bool:
+def blank(error: BaseException | None, cell: str) -> bool:
+    """Whether a test failed only because the cell is not filled in, or defines nothing."""
     if not isinstance(error, Raised):
         return False
     unfilled = error.type_name == "NotImplementedError" and (error.place or "").startswith(f"{cell}:")
     return unfilled or error.type_name == "Missing"
 
 
-def _once_more(
-    cell: str,
-    findings: list[Finding],
-    replaced: tuple[str, ...],
-    prepared: Prepared,
-    assignment: Assignment,
-    budget: Budget,
-) -> dict[str, bool]:
-    stand_ins = StandIns(_stand_ins_of(assignment).read_text(), {c: assignment.defines[c] for c in replaced})
-    execution = Execution(prepared.notebook, prepared.tier, prepared.seen, "definitions", budget, stand_ins)
-    only = frozenset(f.name for f in findings)
-    try:
-        return earning(run_pass(Pass(assignment, execution, only=only)).findings)
-    finally:
-        execution.close()
+def stand_ins(assignment: Assignment, replaced: Iterable[str]) -> StandIns:
+    """What is bound in place of the components of the cells `replaced`."""
+    return StandIns(stand_ins_of(assignment).read_text(), {c: assignment.defines[c] for c in replaced})
 
 
-def _stand_ins_of(assignment: Assignment) -> Path:
+def stand_ins_of(assignment: Assignment) -> Path:
+    """The file that defines the assignment's stand-ins, if it has any."""
     return assignment.graders / "standins.py"

@@ -1,16 +1,39 @@
-"""Grade many notebooks, several at a time, one thread each."""
+"""Grade many notebooks, several at a time, one thread each; what happens to one of them happens to no other."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
+import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from autograder.assignments import ASSIGNMENTS
+from autograder.files import printable
 from autograder.grading.execution import Mode
-from autograder.grading.run import Graded, grade_notebook
+from autograder.grading.prepare import release_notebook
+from autograder.grading.pytest_run import GraderFault
+from autograder.grading.result import CellOutcome, Result, TestOutcome
+from autograder.grading.run import Graded, declared_points, grade_notebook
+from autograder.sandbox.session import CannotStart
+from autograder.sandbox.tiers import NoSandbox
+from data.errors import DataError
+
+# not the student's doing: the submission stays ungraded, and is graded by the next run
+FAULTS = (NoSandbox, CannotStart, GraderFault, DataError, OSError)
+MOST_FAULTS = 3
+SECOND_TRY_SECONDS = 2.0
+PR_SET_PDEATHSIG = 1
+
+
+class NotAllGraded(GraderFault):
+    """Faults of the installation left some notebooks ungraded; the others are graded. One line."""
 
 
 @dataclass(frozen=True)
@@ -23,24 +46,103 @@ class Settings:
 
 
 def grade_many(paths: Sequence[Path], settings: Settings, jobs: int = 1) -> Iterator[tuple[Path, Graded]]:
-    """Each path with what grading it gave, in the order in which they finish."""
-    if jobs == 1 or len(paths) < 2:
-        for path in paths:
-            yield path, _grade(path, settings)
-        return
-    with ProcessPoolExecutor(min(jobs, len(paths)), multiprocessing.get_context("spawn"), _one_thread) as pool:
-        waiting: dict[Future[Graded], Path] = {pool.submit(_grade, path, settings): path for path in paths}
+    """Each path with what grading it gave, in the order in which they finish.
+
+    A notebook that ends a grading process gets a `could-not-run` result. One that a fault of the installation leaves
+    ungraded does not hold up the others: NotAllGraded names it at the end, or at once where it happens again and again.
+    """
+    outcomes = _one_by_one(paths, settings) if jobs == 1 or len(paths) < 2 else _in_processes(paths, settings, jobs)
+    faults: list[str] = []
+    for path, outcome in outcomes:
+        if isinstance(outcome, Graded):
+            yield path, outcome
+            continue
+        faults.append(f"{printable(path.name)} ({outcome})")
+        if len(faults) == MOST_FAULTS:
+            break
+    if faults:
+        raise NotAllGraded(f"not graded: {', '.join(faults)}")
+
+
+def grade_one(path: Path, settings: Settings) -> Graded:
+    """Grade one notebook in this process. Raises FAULTS; any other error becomes a `could-not-run` result."""
+    assignment = ASSIGNMENTS[settings.assignment]
+    for last in (False, True):
+        try:
+            return grade_notebook(path, assignment, sandbox=settings.sandbox, execute=settings.execute)
+        except CannotStart:  # perhaps what is left of the last submission is still being cleared away
+            if last:
+                raise
+            time.sleep(SECOND_TRY_SECONDS)
+        except FAULTS:
+            raise
+        except Exception as error:
+            return _not_graded(path, settings, f"it set off a fault in the grader: {_described(error)}")
+    raise AssertionError("unreachable")
+
+
+def _one_by_one(paths: Sequence[Path], settings: Settings) -> Iterator[tuple[Path, Graded | Exception]]:
+    _one_thread()
+    for path in paths:
+        try:
+            yield path, grade_one(path, settings)
+        except FAULTS as fault:
+            yield path, fault
+
+
+def _in_processes(paths: Sequence[Path], settings: Settings, jobs: int) -> Iterator[tuple[Path, Graded | Exception]]:
+    left = list(paths)
+    while left:
+        yield from _until_killed(left, settings, jobs)
+        # what a killed process was at is among the first that are left: one process finds out which
+        suspects, left = left[: jobs + 1], left[jobs + 1 :]
+        while suspects:
+            yield from _until_killed(suspects, settings, 1)
+            if suspects:
+                culprit = suspects.pop(0)
+                yield culprit, _not_graded(culprit, settings, "it ended the grader's process")
+
+
+def _until_killed(left: list[Path], settings: Settings, jobs: int) -> Iterator[tuple[Path, Graded | Exception]]:
+    """What a pool of processes gives until all is done or one of them is killed; `left` keeps what it did not."""
+    pool = ProcessPoolExecutor(min(jobs, len(left)), multiprocessing.get_context("spawn"), _one_thread_and_no_orphan)
+    with pool:
+        waiting: dict[Future[Graded], Path] = {pool.submit(grade_one, path, settings): path for path in left}
         try:
             for done in as_completed(waiting):
-                yield waiting[done], done.result()
+                path = waiting[done]
+                try:
+                    outcome: Graded | Exception = done.result()
+                except BrokenProcessPool:
+                    continue
+                except FAULTS as fault:
+                    outcome = fault
+                left.remove(path)
+                yield path, outcome
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _grade(path: Path, settings: Settings) -> Graded:
-    _one_thread()
+def _not_graded(path: Path, settings: Settings, reason: str) -> Graded:
     assignment = ASSIGNMENTS[settings.assignment]
-    return grade_notebook(path, assignment, sandbox=settings.sandbox, execute=settings.execute)
+    points = declared_points(assignment)
+    cells = {
+        assignment.test_cell(cell): CellOutcome(
+            0.0, p, (TestOutcome("not_graded", "The notebook could not be graded", "could-not-run", p, 0.0),)
+        )
+        for cell, p in points.items()
+    }
+    result = Result(
+        assignment.name, path.name, "could-not-run", 0.0, sum(points.values()), 0.0, cells,
+        error=f"{reason}; course staff, look at this file", execute=settings.execute,
+    )  # fmt: skip
+    return Graded(result, release_notebook(assignment))
+
+
+def _described(error: Exception) -> str:
+    """Type and innermost place of an error; its text may be the student's."""
+    places = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} in {Path(places[-1].filename).name}:{places[-1].lineno}"
 
 
 def _one_thread() -> None:
@@ -48,3 +150,13 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _one_thread_and_no_orphan() -> None:
+    """A pool's processes would wait for ever after their parent was killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid != os.getppid():
+            os._exit(1)
+    _one_thread()

@@ -1,7 +1,7 @@
 """The pytest plugin behind the hidden tests: fixtures, points, and a record of what each test found."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,12 +44,24 @@ class Pass:
     full_cells: frozenset[str] | None = None
     findings: list[Finding] = field(default_factory=list)
     broken: BaseException | None = None
+    seed: str | None = None
+
+    def draw(self, test: str) -> Draw:
+        """The inputs of one test: from the course secret, unless this pass is public or has a seed of its own."""
+        purpose = f"{self.assignment.name}/{test}"
+        hidden = f"{purpose}/{derive(purpose) if self.seed is None else self.seed}"
+        return Draw(purpose if self.public else hidden, public=self.public)
 
     def is_full(self, cell: str) -> bool:
         """Whether every test of `cell` has passed (as far as it was run)."""
         if self.full_cells is not None:
             return cell in self.full_cells
         return all(f.passed for f in self.findings if f.cell == cell)
+
+
+def title_of(function: Callable[..., None]) -> str:
+    """What a student reads as the name of a test: the first line of its docstring."""
+    return (inspect.getdoc(function) or function.__name__).splitlines()[0]
 
 
 def marker_of(item: pytest.Item) -> tuple[float, str, str | None]:
@@ -66,7 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "points(points, cell, role=None): what a hidden test is worth, and where")
+    config.addinivalue_line("markers", "points(points, cell, role=None, slow=False, chance=False): a hidden test")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -93,8 +105,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         raise
     finally:
         if current is not None:
-            title = (inspect.getdoc(item.function) or item.name).splitlines()[0]
-            current.findings.append(Finding(item.name, cell, title, points, role, error, skipped))
+            current.findings.append(Finding(item.name, cell, title_of(item.function), points, role, error, skipped))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -131,9 +142,7 @@ def reference(grading_pass: Pass) -> Reference:
 
 @pytest.fixture
 def draw(grading_pass: Pass, request: pytest.FixtureRequest) -> Draw:
-    purpose = f"{grading_pass.assignment.name}/{request.node.name}"
-    seed = purpose if grading_pass.public else f"{purpose}/{derive(purpose)}"
-    return Draw(seed, public=grading_pass.public)
+    return grading_pass.draw(request.node.name)
 
 
 class StudentFixture(Submission):

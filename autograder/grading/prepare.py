@@ -41,7 +41,7 @@ def release_notebook(assignment: Assignment) -> NotebookNode:
 def surroundings(assignment: Assignment) -> Surroundings:
     """The release's data folders and, for an assignment that uses models, those that set-up has prepared."""
     if not assignment.models:
-        return Surroundings(assignment.release.parent)
+        return Surroundings(assignment.release.parent, modules=assignment.modules)
     chosen = Path(os.environ["COURSE_MODEL"]).expanduser().absolute() if os.environ.get("COURSE_MODEL") else None
     folders = [cache_folder() / "models" / name for name in assignment.models]
     variables = {"COURSE_CACHE": str(cache_folder())}
@@ -49,7 +49,7 @@ def surroundings(assignment: Assignment) -> Surroundings:
         folders.append(chosen)
         variables["COURSE_MODEL"] = str(chosen)
     readable = tuple(folder for folder in folders if folder.is_dir())
-    return Surroundings(assignment.release.parent, readable, tuple(variables.items()))
+    return Surroundings(assignment.release.parent, readable, tuple(variables.items()), assignment.modules)
 
 
 def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"] = "auto") -> Prepared:

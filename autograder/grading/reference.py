@@ -9,15 +9,25 @@ from autograder.assignments import Assignment
 from autograder.grading.subject import Reference
 from autograder.notebooks.rebuild import grade_id
 
+IMPORTS = "setup-imports"
+
+
+@cache
+def reference_cells(assignment: Assignment) -> dict[str, str]:
+    """The text of the set-up's imports and of each solution cell, by cell id."""
+    notebook = jupytext.read(assignment.source.with_suffix(".py"))
+    return {
+        name: cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code" and ((name := grade_id(cell)) == IMPORTS or name in assignment.upstream)
+    }
+
 
 @cache
 def _names(assignment: Assignment) -> dict[str, Any]:
-    notebook = jupytext.read(assignment.source.with_suffix(".py"))
     names: dict[str, Any] = {"__name__": f"reference_{assignment.stem}"}
-    for cell in notebook.cells:
-        name = grade_id(cell)
-        if cell.cell_type == "code" and (name == "setup-imports" or name in assignment.upstream):
-            exec(compile(cell.source, f"<reference {name}>", "exec"), names)  # the instructor's own text
+    for cell, source in reference_cells(assignment).items():
+        exec(compile(source, f"<reference {cell}>", "exec"), names)  # the instructor's own text
     return names
 
 

@@ -50,7 +50,8 @@ class Result:
     notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+        return text.replace("<", "\\u003c").replace(">", "\\u003e")  # stands in strings only, and is no markup there
 
     @staticmethod
     def from_json(text: str) -> "Result":

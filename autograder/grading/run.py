@@ -5,6 +5,7 @@ import contextlib
 import copy
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +13,19 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
+from autograder.diagnosis.diagnose import Remark, remarks
+from autograder.feedback.cells import picture_output
 from autograder.feedback.clean import clean_outputs
-from autograder.grading.execution import Budget, CellRun, Execution, Mode, is_demo
+from autograder.grading.execution import Budget, CellRun, Execution, Mode, StandIns, is_demo
 from autograder.grading.follow_through import Verdict, verdicts
-from autograder.grading.messages import NOT_THERE, Told, followed_through, message
+from autograder.grading.messages import NOT_THERE, Told, followed_through, join, message
 from autograder.grading.plugin import Finding, Pass
 from autograder.grading.prepare import NotGradable, Prepared, prepare_submission, release_notebook
 from autograder.grading.pytest_run import run_pass
 from autograder.grading.result import CellOutcome, Result, TestOutcome, TestStatus
 from autograder.grading.written import advice
+from autograder.misconceptions.bank import BANK
+from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.session import Raised, WorkerError
 
 
@@ -83,7 +88,7 @@ def _graded_once(
             hidden.finish()
         hidden.close()
         _check_points(found, assignment)
-        judged = verdicts(found, prepared, budget)
+        judged = verdicts(found, partial(_on_stand_ins, prepared, assignment, budget))
         failed = frozenset(f.name for f in found.findings if not f.passed)
         public: dict[str, Finding] = {}
         if failed or mode == "all" or hidden.speaks_after_tests():
@@ -97,7 +102,8 @@ def _graded_once(
     finally:
         hidden.close()
         shown.close()
-    cells = _outcomes(found, judged, public, Told(hidden.timeouts, shown))
+    said = _diagnosed(found, judged, prepared, hidden, budget)
+    cells = _outcomes(found, judged, public, Told(hidden.timeouts, shown), said)
     score = round(sum(c.score for c in cells.values()), 6)
     most = sum(c.max_score for c in cells.values())
     result = Result(
@@ -105,7 +111,20 @@ def _graded_once(
         tier=prepared.tier, execute=mode, notes=prepared.notes + advice(prepared.notebook, assignment),
     )  # fmt: skip
     runs = hidden.runs_before_tests() | {i: r for i, r in shown.runs.items() if i >= hidden.first_test}
-    return _Once(Graded(result, _with_outputs(prepared.notebook, runs)), _wants_demos(found, prepared))
+    notebook = _with_outputs(prepared.notebook, runs)
+    _with_pictures(notebook, assignment, found, said)
+    return _Once(Graded(result, notebook), _wants_demos(found, prepared))
+
+
+def _on_stand_ins(
+    prepared: Prepared, assignment: Assignment, budget: Budget, cell: str, stand_ins: StandIns, only: frozenset[str]
+) -> list[Finding]:
+    """The tests of `cell` once more, in a fresh worker where the components below it are working ones."""
+    execution = Execution(prepared.notebook, prepared.tier, prepared.seen, "definitions", budget, stand_ins)
+    try:
+        return run_pass(Pass(assignment, execution, only=only)).findings
+    finally:
+        execution.close()
 
 
 def declared_points(assignment: Assignment) -> dict[str, float]:
@@ -127,13 +146,40 @@ def _check_points(found: Pass, assignment: Assignment) -> None:
             print(f"the hidden tests of {cell} are worth {tested:g} points, its cell {points:g}")
 
 
+def _diagnosed(
+    found: Pass, judged: dict[str, Verdict], prepared: Prepared, hidden: Execution, budget: Budget
+) -> dict[str, Remark]:
+    """What is said about mistakes that are known, from a worker of its own that sees public inputs only."""
+    assignment = found.assignment
+    looked_at = {c: v for c, v in judged.items() if not (hidden.timeouts.get(c) or v.full)}
+    errors = {f.name: f.error for f in found.findings}
+    if not looked_at or not (BANK / assignment.stem).is_dir() or _spent(budget):
+        return {}
+    fresh = Execution(prepared.notebook, prepared.tier, prepared.seen, "definitions", budget)
+    try:
+        return remarks(assignment, judged, errors, fresh)
+    finally:
+        fresh.close()
+
+
+def _with_pictures(notebook: NotebookNode, assignment: Assignment, found: Pass, said: dict[str, Remark]) -> None:
+    """Put each picture below the test cell of its component."""
+    shown = {f.name: (assignment.test_cell(f.cell), said[f.name].picture) for f in found.findings if f.name in said}
+    for cell in notebook.cells:
+        for place, picture in shown.values():
+            if picture is not None and grade_id(cell) == place:
+                cell.outputs.append(picture_output(picture.png, picture.caption))
+
+
 def _outcomes(
-    found: Pass, judged: dict[str, Verdict], public: dict[str, Finding], told: Told
+    found: Pass, judged: dict[str, Verdict], public: dict[str, Finding], told: Told, said: dict[str, Remark]
 ) -> dict[str, CellOutcome]:
     cells: dict[str, CellOutcome] = {}
     for cell, verdict in judged.items():
         mine = [f for f in found.findings if f.cell == cell]
-        tests = tuple(_outcome(f, verdict, public.get(f.name), found.assignment, told) for f in mine)
+        tests = tuple(
+            _outcome(f, verdict, public.get(f.name), found.assignment, told, said.get(f.name, Remark())) for f in mine
+        )
         cells[found.assignment.test_cell(cell)] = CellOutcome(
             round(sum(t.earned for t in tests), 6), round(sum(t.points for t in tests), 6), tests
         )
@@ -141,22 +187,21 @@ def _outcomes(
 
 
 def _outcome(
-    finding: Finding, verdict: Verdict, public: Finding | None, assignment: Assignment, told: Told
+    finding: Finding, verdict: Verdict, public: Finding | None, assignment: Assignment, told: Told, remark: Remark
 ) -> TestOutcome:
     def outcome(status: TestStatus, text: str, *, through: bool = False) -> TestOutcome:
         earned = finding.points if status == "passed" else 0.0
-        return TestOutcome(
-            finding.name, finding.title, status, finding.points, earned, text, follow_through=through
-        )  # fmt: skip
+        named = None if status == "passed" else remark.misconception
+        return TestOutcome(finding.name, finding.title, status, finding.points, earned, text, named, through)
 
     if replaced := verdict.with_stand_ins.get(finding.name):
         return outcome("passed", followed_through(replaced, assignment), through=True)
     if verdict.earns[finding.name]:
         return outcome("passed", f"Not tested here: {finding.skipped}" if finding.skipped else "")
     if finding.passed:
-        return outcome("failed", NOT_THERE)
+        return outcome("failed", join(NOT_THERE, remark.text))
     status: TestStatus = "could-not-run" if isinstance(finding.error, WorkerError) else "failed"
-    return outcome(status, message(finding, public, assignment, told))
+    return outcome(status, join(message(finding, public, assignment, told), remark.text))
 
 
 def _untested(assignment: Assignment, name: str, cell: CellOutcome) -> CellOutcome:
@@ -176,7 +221,10 @@ def _wants_demos(hidden: Pass, prepared: Prepared) -> bool:
 
 
 def _stored_names(source: str) -> set[str]:
-    nodes = ast.walk(ast.parse(source))
+    try:
+        nodes = ast.walk(ast.parse(source))
+    except (SyntaxError, ValueError, RecursionError):  # an experiment cell is the student's
+        return set()
     return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 

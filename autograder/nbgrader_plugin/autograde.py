@@ -1,5 +1,6 @@
 """Grade a class into nbgrader's gradebook and feedback, so that it can be stopped anywhere and run again."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,20 +8,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nbconvert.exporters.exporter import ResourcesDict
 from nbgrader.api import MissingEntry
-from nbgrader.converters import Autograde, GenerateFeedback
-from nbgrader.converters.base import BaseConverter
+from sqlalchemy.exc import SQLAlchemyError
 
 from autograder import assignments
 from autograder.assignments import Assignment
-from autograder.files import write_whole
+from autograder.files import printable, sweep
 from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook, open_gradebook
+from autograder.nbgrader_plugin.late import Arrivals, arrival_times, record_arrivals
+from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 from autograder.nbgrader_plugin.marks import Change, changes
 from autograder.nbgrader_plugin.preprocessors import result_path, submission_digest
-from autograder.notebooks.course import NotConverted, convert, course_config
+from autograder.nbgrader_plugin.record import record
 
 STUDENT = re.compile(r"[\w@+][\w.@+ -]*")
 
@@ -55,43 +56,76 @@ def autograde_class(
 
     `grade` gives each path with its Graded, in any order; each is recorded as it comes. The result file is written
     last, so a student without one is not finished and is done again. With `dry_run` nothing is written: `changes`
-    tells what would be. Raises FileNotFoundError for an unknown student, NotSaved at the end where recording failed.
+    tells what would be. Raises FileNotFoundError for an unknown student, NotSaved where another grader is at work in
+    the course, and at the end where recording failed.
     """
     course = course or assignments.ROOT
-    folders = {folder.parent.name: folder for folder in sorted((course / "submitted").glob(f"*/{assignment.name}"))}
-    if students is not None:
-        if unknown := sorted(set(students) - folders.keys()):
-            raise FileNotFoundError(f"no submission of {assignment.name} in submitted/ by: {', '.join(unknown)}")
-        folders = {student: folders[student] for student in students}
-    if not dry_run:
-        ensure_gradebook(assignment, database_url(course))
-    odd = [student for student in folders if not STUDENT.fullmatch(student)]
-    paths = {folders[student] / f"{assignment.stem}.ipynb": student for student in folders if student not in odd}
-    done, waiting = [], []
-    for path, student in paths.items():
-        result = None if force or dry_run else finished(course, assignment, student, path)
-        if result is None:
-            waiting.append(path)
-        else:
-            done.append(Marked(student, result, fresh=False))
-            on_done(done[-1])
-    failed = [f"{student} (a folder's name may have letters, digits, and . _ @ + -)" for student in odd]
-    for path, graded in grade(waiting):
-        student = paths[path]
-        if not path.is_file():
-            graded = replace(graded, result=replace(graded.result, error=_misnamed(path)))
-        changed = _changes(course, assignment, student, graded.result)
-        try:
+    folders, odd = _folders(course / "submitted", assignment, students)
+    arrived = arrival_times(course / "submitted")
+    failed = dict(odd)
+    try:
+        with contextlib.nullcontext() if dry_run else only_grader(course):
             if not dry_run:
-                _record(course, assignment, student, graded)
-        except NotConverted as error:
-            failed.append(f"{student} ({error})")
-            continue
-        done.append(Marked(student, graded.result, fresh=True, changes=changed))
-        on_done(done[-1])
+                sweep(course / "results" / assignment.name)
+                _prepare_gradebook(course, assignment, arrived)
+            done, waiting = [], []
+            for student, folder in folders.items():
+                path = folder / f"{assignment.stem}.ipynb"
+                result = None if force or dry_run else finished(course, assignment, student, path)
+                if result is None:
+                    waiting.append(path)
+                else:
+                    done.append(Marked(student, result, fresh=False))
+                    on_done(done[-1])
+            for path, given in grade(waiting):
+                student, graded = path.parent.parent.name, _named(path, given)
+                try:
+                    changed = _changes(course, assignment, student, graded.result)
+                    if not dry_run:
+                        record(course, assignment, student, graded)
+                except Exception as error:  # a full disk, a locked gradebook: the student's alone, and told at the end
+                    failed[student] = _one_line(error)
+                    continue
+                done.append(Marked(student, graded.result, fresh=True, changes=changed))
+                on_done(done[-1])
+    except CourseBusy as busy:
+        raise NotSaved(str(busy)) from None
     if failed:
-        raise NotSaved(f"not recorded: {', '.join(sorted(failed))}")
+        told = ", ".join(f"{printable(student)} ({reason})" for student, reason in sorted(failed.items()))
+        raise NotSaved(f"not recorded: {told}")
     return done
+
+
+def _prepare_gradebook(course: Path, assignment: Assignment, arrived: Arrivals) -> None:
+    try:
+        ensure_gradebook(assignment, database_url(course))
+        record_arrivals(database_url(course), assignment.name, arrived)
+    except SQLAlchemyError as error:
+        raise NotSaved(f"gradebook.db cannot be used ({_one_line(error)})") from None
+
+
+def _folders(
+    submitted: Path, assignment: Assignment, students: Sequence[str] | None
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Submissions by student, and those that cannot be recorded with the reason."""
+    found = {path.name: path / assignment.name for path in _entries(submitted)}
+    found = {student: folder for student, folder in found.items() if os.path.lexists(folder)}
+    if students is not None:
+        if unknown := sorted(set(students) - found.keys()):
+            names = ", ".join(map(printable, unknown))
+            raise FileNotFoundError(f"no submission of {assignment.name} in submitted/ by: {names}")
+        found = {student: found[student] for student in students}
+    odd: dict[str, str] = {}
+    for student, folder in found.items():
+        if not STUDENT.fullmatch(student):
+            odd[student] = "a folder's name may have letters, digits, and . _ @ + -"
+        elif not folder.is_dir() or not folder.resolve().is_relative_to(submitted.resolve()):
+            odd[student] = f"submitted/{student}/{assignment.name} is no folder inside submitted/"
+    return {student: folder for student, folder in found.items() if student not in odd}, odd
+
+
+def _entries(submitted: Path) -> list[Path]:
+    return sorted(path for path in submitted.iterdir() if path.is_dir()) if submitted.is_dir() else []
 
 
 def finished(course: Path, assignment: Assignment, student: str, path: Path) -> Result | None:
@@ -103,15 +137,21 @@ def finished(course: Path, assignment: Assignment, student: str, path: Path) -> 
         recorded = json.loads(autograded.read_text())["metadata"]["course"]["submission"]
         with open_gradebook(database_url(course)) as gradebook:
             gradebook.find_submission(assignment.name, student)
-    except (OSError, ValueError, KeyError, TypeError, MissingEntry):
+            if changes(gradebook, student, assignment.stem, result):
+                return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MissingEntry, SQLAlchemyError):
         return None
     return result if feedback.is_file() and recorded == submission_digest(path, assignment) else None
 
 
-def _misnamed(path: Path) -> str:
-    found = sorted(other.name for other in path.parent.glob("*.ipynb"))
+def _named(path: Path, graded: Graded) -> Graded:
+    """The same, with a better reason where the folder has no notebook of the right name."""
+    if os.path.lexists(path):
+        return graded
+    found = sorted(printable(other.name) for other in path.parent.glob("*.ipynb"))
     what = f"found {', '.join(found[:5])}" if found else "found no notebook"
-    return f"expected {path.name}, {what}: hand in the notebook under its own name"
+    error = f"expected {path.name}, {what}: hand in the notebook under its own name"
+    return replace(graded, result=replace(graded.result, error=error))
 
 
 def _changes(course: Path, assignment: Assignment, student: str, result: Result) -> tuple[Change, ...]:
@@ -121,38 +161,8 @@ def _changes(course: Path, assignment: Assignment, student: str, result: Result)
         return changes(gradebook, student, assignment.stem, result)
 
 
-def _record(course: Path, assignment: Assignment, student: str, graded: Graded) -> None:
-    written = result_path(course, assignment.name, student)
-    written.unlink(missing_ok=True)
-    config = course_config(course)
-    config.CourseDirectory.student_id = student
-    config.BaseConverter.force = True
-    config.SandboxedGrade.grade = lambda path: graded
-    config.SaveResult.enabled = False  # the result file comes after the feedback
-    convert(RecordMarks, assignment.name, config)
-    convert(RecordFeedback, assignment.name, config)
-    graded.result.write(written)
-
-
-class _WrittenWhole(BaseConverter):
-    def write_single_notebook(self, output: str, resources: ResourcesDict) -> None:
-        names = resources["nbgrader"]
-        self.writer.build_directory = self._format_dest(names["assignment"], names["student"])
-        name = f"{resources['unique_key']}{resources['output_extension']}"
-        write_whole(Path(self.writer.build_directory) / name, output)
-
-
-class RecordMarks(_WrittenWhole, Autograde):
-    """nbgrader's Autograde, which also takes a folder without the notebook: that gets a page that says so."""
-
-    def init_notebooks(self) -> None:
-        name = f"{assignments.ASSIGNMENTS[self.coursedir.assignment_id].stem}.ipynb"
-        folder = self._format_source(self.coursedir.assignment_id, self.coursedir.student_id)
-        self.assignments = {folder: [os.path.join(folder, name)]}  # noqa: PTH118 (nbgrader compares strings)
-
-
-class RecordFeedback(_WrittenWhole, GenerateFeedback):
-    """nbgrader's GenerateFeedback, without a copy of the assignment's data beside each page."""
-
-    def init_assignment(self, assignment_id: str, student_id: str) -> None:
-        pass
+def _one_line(error: Exception) -> str:
+    """For a disk that is full or a gradebook that is locked: what the system calls it."""
+    reason = getattr(error, "orig", None) or error
+    text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+    return f"{type(reason).__name__}: {printable(' '.join(text.split())[:200])}"

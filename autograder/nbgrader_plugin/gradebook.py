@@ -13,6 +13,8 @@ from nbgrader.utils import compute_checksum
 
 from autograder import assignments
 from autograder.assignments import Assignment
+from autograder.nbgrader_plugin.beside import copy_ordinary_files_only
+from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 
 
 class GradebookDiffers(Exception):
@@ -48,9 +50,12 @@ def before_autograde(assignment: str, student: str, notebooks: list[str]) -> Non
     known = assignments.ASSIGNMENTS.get(assignment)
     if known is None:
         return
+    copy_ordinary_files_only()
+    course = Path.cwd()  # nbgrader works in the course's root
     try:
-        ensure_gradebook(known, database_url(Path.cwd()))  # nbgrader works in the course's root
-    except (FileNotFoundError, GradebookDiffers) as error:
+        with only_grader(course):  # stock nbgrader holds no lock, but does not start beside our own grading
+            ensure_gradebook(known, database_url(course))
+    except (FileNotFoundError, GradebookDiffers, CourseBusy) as error:
         raise SystemExit(str(error)) from None  # nbgrader swallows every other error of a hook
 
 

@@ -6,28 +6,35 @@ can write. A submission without an entry counts as on time.
 """
 
 import csv
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nbgrader.api import SubmittedAssignment
+from nbgrader.api import Gradebook, SubmittedAssignment
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
 from traitlets.config import Config
 
 ARRIVALS = "arrivals.csv"
 
+Arrivals = dict[tuple[str, str], datetime]
+
 
 class BadArrivals(Exception):
     """A line of the arrivals file that cannot be read; one line."""
 
 
-def arrival_times(submitted: Path) -> dict[tuple[str, str], datetime]:
+def arrival_times(submitted: Path) -> Arrivals:
     """Arrival times in UTC (naive, as the gradebook keeps them) by student and assignment."""
     path = submitted / ARRIVALS
     if not path.is_file():
         return {}
-    times: dict[tuple[str, str], datetime] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    times: Arrivals = {}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadArrivals(f"{path.name} is not UTF-8: save it as CSV UTF-8") from None
+    with io.StringIO(text, newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             try:
                 moment = datetime.fromisoformat(row["time"].strip())
@@ -39,6 +46,16 @@ def arrival_times(submitted: Path) -> dict[tuple[str, str], datetime]:
                 ) from None
             times[key] = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return times
+
+
+def record_arrivals(db_url: str, assignment: str, times: Arrivals) -> None:
+    """Bring the gradebook's arrival times up to date, also for submissions that need no grading."""
+    with Gradebook(db_url) as gradebook:
+        for submission in gradebook.assignment_submissions(assignment):
+            arrived = times.get((submission.student.id, assignment))
+            if arrived is not None and submission.timestamp != arrived:
+                submission.timestamp = arrived
+        gradebook.db.commit()
 
 
 def believe_arrivals_only() -> None:

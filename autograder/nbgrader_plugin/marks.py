@@ -41,17 +41,24 @@ class SaveMarks(SaveAutoGrades):
     """Stock SaveAutoGrades, except that a mark whose answer did not change keeps its flag.
 
     Stock nbgrader flags every manual mark again at each regrade, so that nobody finds the answers that did change.
-    For a test cell the answer is the solution cell that it tests.
+    For a test cell the answer is the solution cell that it tests. All marks of a submission are one transaction:
+    whoever looks, also after a crash, finds the old ones or the new ones.
     """
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         self._sources = {
             cell.metadata.nbgrader.grade_id: cell.source for cell in nb.cells if cell.metadata.get("nbgrader")
         }
-        with Gradebook(resources["nbgrader"]["db_url"]) as gradebook:
-            gradebook.db.execute(text(TABLE))
-            gradebook.db.commit()
-        return super().preprocess(nb, resources)
+        names = resources["nbgrader"]
+        self.notebook_id, self.assignment_id = names["notebook"], names["assignment"]
+        self.student_id, self.db_url = names["student"], names["db_url"]
+        with Gradebook(self.db_url) as self.gradebook:
+            self.gradebook.db.execute(text(TABLE))
+            self.gradebook.db.commit()
+            for index, cell in enumerate(nb.cells):
+                self.preprocess_cell(cell, resources, index)
+            self.gradebook.db.commit()
+        return nb, resources
 
     def _add_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
         name = cell.metadata.nbgrader.grade_id
@@ -65,7 +72,12 @@ class SaveMarks(SaveAutoGrades):
         if grade.manual_score is None or marked_for != digest:
             grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
         self.gradebook.db.execute(text(WRITE), {"grade": grade.id, "digest": digest})
-        self.gradebook.db.commit()
+
+    def _add_comment(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+        name = cell.metadata.nbgrader.grade_id
+        comment = self.gradebook.find_comment(name, self.notebook_id, self.assignment_id, self.student_id)
+        untouched = cell.metadata.nbgrader.get("checksum") == utils.compute_checksum(cell)
+        comment.auto_comment = "No response." if untouched and not utils.is_task(cell) else None
 
 
 def overrides(gradebook: Gradebook, assignment: str) -> list[Override]:
@@ -88,4 +100,8 @@ def changes(gradebook: Gradebook, student: str, notebook: str, result: Result) -
     except MissingEntry:
         old = {}
     new = {cell: outcome.score for cell, outcome in result.cells.items()}
-    return tuple(Change(cell, old.get(cell), score) for cell, score in new.items() if old.get(cell) != score)
+    return tuple(Change(cell, old.get(cell), score) for cell, score in new.items() if _differ(old.get(cell), score))
+
+
+def _differ(old: float | None, new: float) -> bool:
+    return old is None or abs(old - new) > 1e-6

@@ -16,11 +16,7 @@ from traitlets import Enum
 import autograder
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.feedback.cells import attach_feedback
-from autograder.sandbox.session import CannotStart
-from autograder.sandbox.tiers import NoSandbox
-from data.errors import DataError
-
-BLOCK = 1 << 20
+from autograder.limits import SUBMISSION_BYTES
 
 
 def grading_digest(assignment: Assignment) -> str:
@@ -34,12 +30,15 @@ def grading_digest(assignment: Assignment) -> str:
 
 
 def submission_digest(path: Path, assignment: Assignment) -> str:
-    """SHA-256 of the file that was handed in (of nothing where there is none) and of what it was graded with."""
+    """SHA-256 of the file that was handed in and of what it was graded with.
+
+    Of what is no file nothing is read, and of one that is too large to be graded its size stands for the rest.
+    """
     digest = hashlib.sha256(grading_digest(assignment).encode())
-    if path.is_file():
+    if path.is_file() and not path.is_symlink():
+        digest.update(str(path.stat().st_size).encode())
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+            digest.update(file.read(SUBMISSION_BYTES + 1))
     return digest.hexdigest()
 
 
@@ -94,12 +93,11 @@ class SandboxedGrade(_OfSubmission):
         return notebook, resources
 
     def _grade_here(self, path: Path, assignment: Assignment, resources: dict[str, Any]) -> Any:
-        from autograder.grading.pytest_run import GraderFault
-        from autograder.grading.run import grade_notebook  # imports torch, which takes a second
+        from autograder.grading.many import FAULTS, Settings, grade_one  # imports torch, which takes a second
 
         try:
-            return grade_notebook(path, assignment, sandbox=self.sandbox, execute=self.execute)
-        except (NoSandbox, CannotStart, GraderFault, DataError, FileNotFoundError) as error:
+            return grade_one(path, Settings(assignment.name, self.sandbox, self.execute))
+        except FAULTS as error:
             # A folder that is there counts as graded next time.
             shutil.rmtree(self.folder(self.coursedir.autograded_directory, resources), ignore_errors=True)
             raise SystemExit(f"grading stopped: {error}") from None

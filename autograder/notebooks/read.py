@@ -1,13 +1,20 @@
 """Read a notebook that somebody handed in: whatever it is, the answer is a notebook or one line."""
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.feedback.clean import clean_attachments, clean_outputs
 from autograder.limits import CELLS, SUBMISSION_BYTES
+
+PARTS = 2_000_000  # lists and objects of one file: each takes about 80 bytes of memory for 2 of the file
+NUMBER_CHARACTERS = 20
+LANGUAGES = ("", "python", "python3", "ipython", "ipython3")
 
 
 class Unreadable(Exception):
@@ -15,26 +22,18 @@ class Unreadable(Exception):
 
 
 def read_submission(path: Path) -> NotebookNode:
-    """The notebook in `path`, in the current format, reduced to cells with text, metadata and outputs.
+    """The notebook in `path`, in the current format, reduced to what grading looks at.
 
-    Raises Unreadable; never anything else because of what the file holds.
+    Of a cell that is type, source, grade id, attached pictures and outputs that may be shown; of the notebook the
+    language, where it is not Python. Raises Unreadable; never anything else because of what the file is or holds.
     """
     try:
-        if not path.is_file() or path.is_symlink():
-            raise Unreadable("not an ordinary file")
-        if path.stat().st_size > SUBMISSION_BYTES:
-            raise Unreadable(f"larger than {SUBMISSION_BYTES // 2**20} MB")
-        data = path.read_bytes()
+        data = _content(path)
     except OSError as error:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
     if not data.strip():
         raise Unreadable("the file is empty")
-    try:
-        raw = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise Unreadable("not a notebook: the text is not UTF-8") from None
-    except (ValueError, RecursionError, MemoryError):
-        raise Unreadable("not a notebook: the file is not JSON, or was cut short") from None
+    raw = _json(data)
     if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
         raise Unreadable("not a notebook: it has no cells")
     try:
@@ -45,8 +44,48 @@ def read_submission(path: Path) -> NotebookNode:
         raise Unreadable(f"not a notebook that can be understood ({type(error).__name__})") from None
 
 
+def _content(path: Path) -> bytes:
+    """The bytes of an ordinary file. A link is not followed, and a pipe or device not waited for."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise Unreadable("a symbolic link, not a file" if path.is_symlink() else "not an ordinary file")
+    # the checks count for what was opened, not for what has taken its place since
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise Unreadable("not an ordinary file")
+        data = file.read(SUBMISSION_BYTES + 1)
+    if len(data) > SUBMISSION_BYTES:
+        raise Unreadable(f"larger than {SUBMISSION_BYTES // 2**20} MB: clear the outputs of some cells and save again")
+    return data
+
+
+def _json(data: bytes) -> Any:
+    encoding = json.detect_encoding(data)
+    try:
+        text, known = data.decode(encoding), True
+    except UnicodeDecodeError:
+        # an old editor on Windows: code is ASCII, and what is not stands in comments and answers
+        text, known = data.decode("cp1252", "replace"), False
+    if text.count("[") + text.count("{") > PARTS:
+        raise Unreadable("not a notebook: it has too many parts")
+    try:
+        return json.loads(text, parse_int=_integer)
+    except (ValueError, RecursionError, MemoryError):
+        if not known:
+            raise Unreadable("not a notebook: the text is not UTF-8") from None
+        if "\n<<<<<<< " in text and "\n>>>>>>> " in text:
+            raise Unreadable("not a notebook: an unfinished git merge has left its markers in the file") from None
+        raise Unreadable("not a notebook: the file is not JSON, or was cut short") from None
+
+
+def _integer(digits: str) -> int:
+    """Numbers decide nothing here; Python refuses to read very long ones."""
+    return int(digits) if len(digits) <= NUMBER_CHARACTERS else 0
+
+
 def _current(raw: dict[str, Any]) -> dict[str, Any]:
-    if raw.get("nbformat", 4) == 4:
+    # format 4 and what may come after it keep their cells at the top, formats 2 and 3 in worksheets
+    if isinstance(raw.get("cells"), list) or "worksheets" not in raw:
         return raw
     return nbformat.convert(nbformat.from_dict(raw), 4)
 
@@ -61,11 +100,13 @@ def _reduced(raw: dict[str, Any]) -> NotebookNode:
         raise Unreadable(f"the notebook has more than {CELLS} cells")
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [_cell(c) for c in cells if isinstance(c, dict)]
+    if language := _other_language(raw.get("metadata")):
+        notebook.metadata["language"] = language
     return notebook
 
 
 def _cell(raw: dict[str, Any]) -> NotebookNode:
-    kind, source, metadata = raw.get("cell_type"), raw.get("source", ""), raw.get("metadata")
+    kind, source = raw.get("cell_type"), raw.get("source", "")
     if isinstance(source, list):
         source = "".join(piece for piece in source if isinstance(piece, str))
     source = source if isinstance(source, str) else ""
@@ -74,9 +115,25 @@ def _cell(raw: dict[str, Any]) -> NotebookNode:
     new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
     kind = kind if isinstance(kind, str) else "raw"
     cell = new.get(kind, nbformat.v4.new_raw_cell)(source)
-    cell.metadata = nbformat.from_dict(metadata if isinstance(metadata, dict) else {})
-    if kind == "code" and isinstance(raw.get("outputs"), list):
-        cell.outputs = [nbformat.from_dict(o) for o in raw["outputs"] if isinstance(o, dict)]
-    if kind == "markdown" and isinstance(raw.get("attachments"), dict):
-        cell.attachments = nbformat.from_dict(raw["attachments"])
+    if (name := _grade_id(raw.get("metadata"))) is not None:
+        cell.metadata["nbgrader"] = nbformat.from_dict({"grade_id": name})
+    if kind == "code":
+        cell.outputs = clean_outputs(raw.get("outputs"))
+    if kind == "markdown" and (pictures := clean_attachments(raw.get("attachments"))):
+        cell.attachments = nbformat.from_dict(pictures)
     return cell
+
+
+def _grade_id(metadata: Any) -> str | None:
+    mark = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    name = mark.get("grade_id") if isinstance(mark, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _other_language(metadata: Any) -> str | None:
+    """The language of the notebook's kernel, one word, if the notebook says one and it is not Python."""
+    kernel = metadata.get("kernelspec") if isinstance(metadata, dict) else None
+    named = kernel.get("language") if isinstance(kernel, dict) else None
+    if not isinstance(named, str) or named.lower() in LANGUAGES:
+        return None
+    return "".join(c for c in named[:30] if c.isascii() and (c.isalnum() or c in "+#.-")) or None

@@ -10,6 +10,8 @@ from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
 
+PARSED_CHARACTERS = 200_000  # a tree takes some hundred times the memory of its text
+
 
 class WrongNotebook(Exception):
     """The notebook has nothing of the assignment in it; one line."""
@@ -82,15 +84,23 @@ def _locate(
 
 def defined_names(source: str) -> set[str]:
     """Names that the cell's top level defines with `def` or `class`, or binds by assignment."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _parsed(source)
+    if tree is None:
         return set(re.findall(r"^(?:class|def)\s+(\w+)", source, re.M))
     names = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     for node in tree.body:
         if isinstance(node, ast.Assign):
             names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
     return names
+
+
+def _parsed(source: str) -> ast.Module | None:
+    if len(source) > PARSED_CHARACTERS:
+        return None
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _one_per_slot(release: NotebookNode, placed: list[_Placed], slots: dict[str, int]) -> Iterator[_Placed]:
@@ -138,7 +148,8 @@ def _filled(original: NotebookNode, given: NotebookNode | None) -> NotebookNode:
         cell.source = given.source
         if cell.cell_type == "markdown" and "attachments" in given:
             cell.attachments = copy.deepcopy(given.attachments)
-    if cell.cell_type == "code":
+    # below a test cell stands what the graders found, and nothing else
+    if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade"):
         cell.outputs = copy.deepcopy(given.get("outputs", []))
     return cell
 
@@ -156,6 +167,8 @@ def _number_added(notebook: NotebookNode, release: NotebookNode) -> None:
 
 
 def _notes(release: NotebookNode, by_slot: dict[int, NotebookNode], submitted: NotebookNode) -> Iterator[str]:
+    if language := submitted.metadata.get("language"):
+        yield f"The notebook was saved with a kernel for {language}; it was graded as Python."
     for i, original in enumerate(release.cells):
         name, given = grade_id(original), by_slot.get(i)
         if name is None:

@@ -4,15 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from autograder.limits import SCRATCH_BYTES
+from autograder.sandbox import usage
 from autograder.sandbox.surroundings import NOTHING, Surroundings
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"
 INSIDE = Path("/opt/worker")
 SCRATCH = Path("/scratch")
+WRITABLE = ("/tmp", "/dev/shm", str(SCRATCH))
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/fonts", "/etc/ld.so.cache", "/etc/alternatives")
 LOWEST_UID = 230_000
 
@@ -33,14 +36,19 @@ def worker_uid(slot: int) -> int | None:
     return LOWEST_UID + (os.getpid() * 7 + slot) % 100_000 if os.geteuid() == 0 else None
 
 
-def command(inside: list[str], seen: Surroundings) -> list[str]:
-    """The command line that runs `inside` in a sandbox with these surroundings."""
+def command(inside: list[str], seen: Surroundings, files: Path = SCRATCH, may_fork: bool = False) -> list[str]:
+    """The command line that runs `inside` in a sandbox with these surroundings.
+
+    The folders of data stand in `files`. With `may_fork`, for a parent of workers that runs nothing of a student's, the
+    power to make namespaces goes in.
+    """
     bwrap = executable()
     assert bwrap is not None
     line = [bwrap, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if os.geteuid() == 0:
         # real user ids, so that the worker can give root up for good; nothing else of root's powers goes in
         line += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        line += ["--cap-add", "CAP_SYS_ADMIN"] if may_fork else []
     else:
         line += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     line += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
@@ -50,19 +58,36 @@ def command(inside: list[str], seen: Surroundings) -> list[str]:
             line += ["--symlink", str(path.readlink()), place]
         elif path.exists():
             line += ["--ro-bind", place, place]
-    line += ["--proc", "/proc", "--dev", "/dev"]
-    for place in ("/tmp", "/dev/shm", str(SCRATCH)):
+    # shared pages of /dev/zero stay when they are unmapped, where the watch on memory does not see them
+    line += ["--proc", "/proc", "--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero", "--remount-ro", "/dev"]
+    for place in WRITABLE:
         line += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", place]
-    for path in _outermost([*_interpreter(), *seen.readable]):
+    for path in _outermost([*interpreter(), *seen.readable]):
         line += [*_parents(path), "--ro-bind", str(path), str(path)]
     line += ["--perms", "0755", "--dir", str(INSIDE), "--ro-bind", str(WORKER), str(INSIDE / "worker")]
     if seen.files is not None:
         for entry in sorted(seen.files.iterdir()):
             if entry.is_dir() and not entry.name.startswith("."):
-                line += ["--ro-bind", str(entry), str(SCRATCH / entry.name)]
-    for name, value in (_environment() | dict(seen.variables)).items():
+                line += ["--ro-bind", str(entry), str(files / entry.name)]
+    for name, value in (environment() | dict(seen.variables)).items():
         line += ["--setenv", name, value]
+    line += ["--remount-ro", "/"]  # who is not root owns it, and it has no size
     return [*line, "--chdir", str(SCRATCH), "--", *inside]
+
+
+class Inside:
+    """What runs in the sandbox whose first process is `first`, and what it has written."""
+
+    in_memory = True
+
+    def __init__(self, first: int) -> None:
+        self.root = Path(f"/proc/{first}/root")  # as its first process sees it, with a `/proc` of its own
+
+    def processes(self) -> list[Path]:
+        return [p for p in (self.root / "proc").iterdir() if p.name.isdigit()]
+
+    def storage(self, processes: Sequence[Path]) -> tuple[int, int]:
+        return usage.mounts([self.root / place.lstrip("/") for place in WRITABLE])
 
 
 @cache
@@ -82,7 +107,7 @@ def works() -> str | None:
     return lines[-1]
 
 
-def _interpreter() -> set[Path]:
+def interpreter() -> set[Path]:
     """Folders that Python and its packages live in."""
     places = {Path(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix) if p}
     return places | {Path(os.path.realpath(p)) for p in places}
@@ -101,7 +126,7 @@ def _parents(path: Path) -> list[str]:
     return line
 
 
-def python_environment(package_parent: Path) -> dict[str, str]:
+def python_environment(package_parent: Path, temporary: Path = Path("/tmp")) -> dict[str, str]:
     """What a worker's Python needs: the worker on its path, one thread, figures inline."""
     return {
         "PYTHONPATH": str(package_parent),
@@ -111,14 +136,15 @@ def python_environment(package_parent: Path) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MPLCONFIGDIR": "/tmp/matplotlib",
-        "IPYTHONDIR": "/tmp/ipython",
+        "MPLCONFIGDIR": str(temporary / "matplotlib"),
+        "IPYTHONDIR": str(temporary / "ipython"),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
     }
 
 
-def _environment() -> dict[str, str]:
+def environment(home: Path = SCRATCH, temporary: Path = Path("/tmp"), package_parent: Path = INSIDE) -> dict[str, str]:
+    """The whole environment of a confined worker."""
     kept = {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ}
-    given = {"PATH": "/usr/bin:/bin", "HOME": str(SCRATCH), "USER": "student", "LANG": "C.UTF-8"}
-    return python_environment(INSIDE) | kept | given
+    given = {"PATH": "/usr/bin:/bin", "HOME": str(home), "USER": "student", "LANG": "C.UTF-8", "TMPDIR": str(temporary)}
+    return python_environment(package_parent, temporary) | kept | given

@@ -1,25 +1,18 @@
 """One worker and the conversation with it."""
 
-import contextlib
-import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 from autograder import limits
-from autograder.sandbox import bubblewrap
+from autograder.sandbox.start import start
 from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.watch import Watch
 from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
-
-_slots = count()
 
 
 class WorkerError(Exception):
@@ -36,6 +29,10 @@ class TimedOut(WorkerError):
 
 class Died(WorkerError):
     """The worker ended, or broke the protocol."""
+
+
+class OverLimit(Died):
+    """The worker was ended for using more than it may. The text goes on after the name of a cell."""
 
 
 class Raised(WorkerError):
@@ -55,39 +52,24 @@ class Session:
 
     def __init__(self, tier: Tier, seen: Surroundings = NOTHING) -> None:
         ours, theirs = socket.socketpair()
-        uid = bubblewrap.worker_uid(next(_slots)) if tier == "namespaces" else None
-        inside = [sys.executable, "-P", "-m", "worker", str(theirs.fileno()), json.dumps(limits.resource_limits(uid))]
         self.channel, self.number = ours, 0
+        self._watch: Watch | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        if tier == "namespaces":
-            line, where, environment = bubblewrap.command(inside, seen), None, None
-        else:
-            line = inside
-            where = str(seen.files) if seen.files is not None else None
-            if where is None:
-                self._scratch = tempfile.TemporaryDirectory()
-                where = self._scratch.name
-            environment = os.environ | bubblewrap.python_environment(bubblewrap.WORKER.parent) | dict(seen.variables)
-        self.process = subprocess.Popen(
-            line,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._errors,
-            cwd=where,
-            env=environment,
-            start_new_session=True,
-        )
+        self._started = start(tier, seen, theirs.fileno(), self._errors)
         theirs.close()
         try:
             ready = receive_frame(ours, time.monotonic() + limits.START_SECONDS)
         except (Closed, BadFrame, TimeoutError):
             ready = None
-        if ready != {"ready": True}:
+        try:
+            if ready != {"ready": True}:
+                raise ValueError
+            if self._started.inside is not None:
+                self._watch = Watch(self._started.inside(), self._started.kill)
+        except ValueError:  # also where the sandbox's first process is gone already
             said = self._last_words()
             self.close()
-            raise CannotStart(f"the sandboxed worker did not start: {said}")
+            raise CannotStart(f"the sandboxed worker did not start: {said}") from None
 
     @property
     def alive(self) -> bool:
@@ -107,7 +89,7 @@ class Session:
             raise TimedOut(seconds) from None
         except (Closed, OSError):
             self.close()
-            raise Died("the code ended its process") from None
+            raise self._ended() from None
         except BadFrame as error:
             self.close()
             raise Died(str(error)) from None
@@ -127,12 +109,15 @@ class Session:
     def close(self) -> None:
         """End the worker and everything that it started."""
         self.channel.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        if self._watch is not None:
+            self._watch.close()
+        self._started.kill()
+        self._started.wait()
         self._errors.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
+
+    def _ended(self) -> Died:
+        over = self._watch.over if self._watch is not None else None
+        return OverLimit(over) if over is not None else Died("the code ended its process")
 
     def __enter__(self) -> "Session":
         return self

@@ -8,12 +8,14 @@ from pathlib import Path
 class Surroundings:
     """Folders and variables of a worker.
 
-    The subfolders of `files` stand in the working directory; `readable` folders stand at their own paths.
+    The subfolders of `files` stand in the working directory; `readable` folders stand at their own paths. A warm
+    parent imports `modules` before a worker is asked for.
     """
 
     files: Path | None = None
     readable: tuple[Path, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 NOTHING = Surroundings()

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from autograder.sandbox import bubblewrap
+from autograder.sandbox import bubblewrap, landlock
 
-Tier = Literal["namespaces", "none"]
+Tier = Literal["namespaces", "landlock", "none"]
 
 
 class NoSandbox(Exception):
@@ -15,10 +15,13 @@ def choose(wanted: Literal["auto", "none"]) -> Tier:
     """The strongest tier that works here; `none` only where it was asked for."""
     if wanted == "none":
         return "none"
-    reason = bubblewrap.works()
-    if reason is None:
+    no_namespaces = bubblewrap.works()
+    if no_namespaces is None:
         return "namespaces"
+    no_landlock = landlock.works()
+    if no_landlock is None:
+        return "landlock"
     raise NoSandbox(
-        f"no sandbox on this machine ({reason}): grade on Linux with unprivileged user namespaces, "
-        "or pass --sandbox none for files of your own"
+        f"no sandbox on this machine (namespaces: {no_namespaces}; Landlock: {no_landlock}): grade on Linux 5.13 or "
+        "newer, or in the container image, or pass --sandbox none for files of your own"
     )

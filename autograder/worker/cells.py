@@ -1,16 +1,19 @@
 """Run notebook cells with IPython's shell, without a kernel, and keep what they show."""
 
 import base64
+import io
 import re
+import sys
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
+from IPython.utils.capture import CapturedIO, capture_output
 from traitlets.config import Config
 
+from .bounds import DISPLAYS, PICTURE_BYTES, PICTURES_BYTES, PRINTED_CHARACTERS, TEXT_CHARACTERS
+from .over_limit import limit_behind
+
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-TEXT_CHARACTERS = 20_000
-PICTURES = 12
 CELL_NAME = re.compile(r"<cell ([A-Za-z0-9_-]{1,100})>")
 
 
@@ -22,6 +25,27 @@ class QuietShell(InteractiveShell):
 
     def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
         self.last_traceback = stb
+
+
+class Printed(io.StringIO):
+    """A text stream that keeps as much as a cell may print."""
+
+    def write(self, text: str) -> int:
+        room = PRINTED_CHARACTERS - self.tell()
+        if room > 0:
+            super().write(text[:room])
+            if len(text) > room:
+                super().write(f"\n... (no more is kept: the limit of a cell is {PRINTED_CHARACTERS:,} characters)")
+        return len(text)
+
+
+class Capture(capture_output):
+    """IPython's capture of what a cell shows, which keeps no more than it may."""
+
+    def __enter__(self) -> CapturedIO:
+        captured = super().__enter__()
+        captured._stdout, captured._stderr = sys.stdout, sys.stderr = Printed(), Printed()
+        return captured
 
 
 def new_shell() -> QuietShell:
@@ -38,13 +62,13 @@ def run_cell(shell: QuietShell, cell_id: str, source: str) -> dict[str, Any]:
     """
     shell.compile.get_code_name = lambda *_: f"<cell {cell_id}>"
     shell.last_traceback = []
-    with capture_output() as captured:
+    with Capture() as captured:
         outcome = shell.run_cell(source, store_history=False)
     outputs: list[dict[str, Any]] = []
     for name, text in (("stdout", captured.stdout), ("stderr", captured.stderr)):
         if text:
             outputs.append({"output_type": "stream", "name": name, "text": shorten(settle(text))})
-    outputs += [shown for rich in captured.outputs if (shown := _display(rich))][: 4 * PICTURES]
+    outputs += _displays(captured.outputs)
     error = outcome.error_before_exec or outcome.error_in_exec
     if error is None:
         return {"outputs": outputs, "error": None}
@@ -67,6 +91,8 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         text = str(error)
     except Exception:
         text = "(its text could not be made)"
+    if limit := limit_behind(error):
+        text = f"{text} (the limit is {limit})"
     bases = [base.__name__[:100] for base in type(error).__mro__][:12]
     return {"type": bases[0], "bases": bases, "text": shorten(ANSI.sub("", text), 2000), "place": place}
 
@@ -78,6 +104,20 @@ def settle(text: str) -> str:
 
 def shorten(text: str, most: int = TEXT_CHARACTERS) -> str:
     return text if len(text) <= most else f"{text[:most]}\n... ({len(text) - most} more characters)"
+
+
+def _displays(shown: list[Any]) -> list[dict[str, Any]]:
+    """The first displays of a cell; a text stands for a picture that is too large."""
+    outputs, total = [], 0
+    for made in filter(None, map(_display, shown[:DISPLAYS])):
+        size = len(made["data"].get("image/png", "")) * 3 // 4
+        total += size
+        if size > PICTURE_BYTES or total > PICTURES_BYTES:
+            total -= size
+            limit = f"{PICTURE_BYTES // 2**20} MB a picture and {PICTURES_BYTES // 2**20} MB a cell"
+            made["data"] = {"text/plain": f"(A picture of {size / 2**20:.1f} MB is not shown: the limit is {limit}.)"}
+        outputs.append(made)
+    return outputs
 
 
 def _display(rich: Any) -> dict[str, Any] | None:

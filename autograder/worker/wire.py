@@ -17,14 +17,9 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
+from .bounds import DEPTH, JSON_BYTES, NODES, RANK, TENSOR_BYTES, TENSOR_HEADER_BYTES, TENSORS
+
 HEAD = struct.Struct("<IQ")
-JSON_BYTES = 16 * 2**20
-TENSOR_BYTES = 256 * 2**20
-TENSORS = 4096
-TENSOR_HEADER_BYTES = 2**20
-DEPTH = 32
-NODES = 1_000_000
-RANK = 8
 DTYPES = {
     "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4, "F64": 8,
 }  # fmt: skip
@@ -34,6 +29,10 @@ TORCH_DTYPES = frozenset((*WHOLE, torch.float16, torch.bfloat16, torch.float32, 
 
 class BadFrame(Exception):
     """The other side sent something that is not a well-formed frame within the limits."""
+
+
+class TooLarge(Exception):
+    """What should be sent is more than the other side would read."""
 
 
 class Closed(Exception):
@@ -55,9 +54,11 @@ class Handle:
 
 
 def send_frame(channel: socket.socket, message: Any, deadline: float | None = None) -> None:
-    """Send one value; `deadline` is a time on `time.monotonic()`."""
+    """Send one value; `deadline` is a time on `time.monotonic()`. Raises TooLarge."""
     tensors: dict[str, torch.Tensor] = {}
     head = json.dumps(encode(message, tensors)).encode()
+    if len(head) > JSON_BYTES:
+        raise TooLarge(f"texts, numbers and lists of {len(head) // 2**20} MB; the limit is {JSON_BYTES // 2**20} MB")
     body = save(tensors) if tensors else b""
     _arm(channel, deadline)
     channel.sendall(HEAD.pack(len(head), len(body)) + head + body)
@@ -69,6 +70,8 @@ def receive_frame(channel: socket.socket, deadline: float | None = None) -> Any:
     if json_length > JSON_BYTES or tensor_length > TENSOR_BYTES:
         raise BadFrame("the reply is too large")
     head, body = _read(channel, json_length, deadline), _read(channel, tensor_length, deadline)
+    if head.count(b"[") + head.count(b"{") > 3 * NODES or head.count(b",") > 3 * NODES:
+        raise BadFrame("the reply has too many parts")  # parsing them would take a hundred times their size
     try:
         return decode(json.loads(head), read_tensors(body))
     except BadFrame:
@@ -141,6 +144,11 @@ def _encode_tensor(value: torch.Tensor, tensors: dict[str, torch.Tensor]) -> Any
         return {"o": f"a tensor of {value.dtype}"}
     if value.dim() > RANK:
         return {"o": f"a tensor with {value.dim()} dimensions"}
+    size = value.numel() * value.element_size() + sum(t.nbytes for t in tensors.values())
+    if size > TENSOR_BYTES - TENSOR_HEADER_BYTES or len(tensors) >= TENSORS:
+        raise TooLarge(
+            f"{len(tensors) + 1} tensors of {size // 2**20} MB; the limit is {TENSORS} of {TENSOR_BYTES // 2**20} MB"
+        )
     name = str(len(tensors))
     # a copy of its own: safetensors refuses tensors that share memory
     plain = value.detach().to("cpu").resolve_neg()
@@ -156,8 +164,10 @@ def decode(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
         budget[0] -= 1
         if depth > DEPTH + 1 or budget[0] < 0:
             raise BadFrame("the reply is nested too deeply or has too many parts")
-        if node is None or isinstance(node, bool | str | float):
+        if node is None or isinstance(node, bool | float):
             return node
+        if isinstance(node, str):
+            return _text(node)
         if isinstance(node, int):
             if abs(node) >= 2**63:
                 raise BadFrame("the reply holds an integer beyond 64 bits")
@@ -176,10 +186,10 @@ def decode(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
                 return float(content)
             case "x", str() if content in tensors:
                 return tensors[content]
-            case "h", int():
+            case "h", int() if type(content) is int and 0 <= content < 2**31:
                 return Handle(content)
             case "o", str():
-                return Opaque(content[:200])
+                return Opaque(_text(content[:200]))
         raise BadFrame("the reply is malformed")
 
     def pair(node: Any, depth: int) -> tuple[Any, Any]:
@@ -191,6 +201,11 @@ def decode(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return key, walk(node[1], depth + 1)
 
     return walk(tree, 0)
+
+
+def _text(text: str) -> str:
+    """`text` without the halves of characters that no file can hold."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def read_tensors(data: bytes) -> dict[str, torch.Tensor]:
@@ -208,7 +223,8 @@ def read_tensors(data: bytes) -> dict[str, torch.Tensor]:
         raise BadFrame("the reply holds too many tensors")
     for entry in header.values():
         _check_entry(entry, room)
-    return load(data)
+    # a byte other than 0 and 1 would be a truth value that counts more than once
+    return {n: t.view(torch.uint8).ne(0) if t.dtype == torch.bool else t for n, t in load(data).items()}
 
 
 def _check_entry(entry: Any, room: int) -> None:
@@ -220,6 +236,8 @@ def _check_entry(entry: Any, room: int) -> None:
             raise BadFrame("a tensor of the reply has a strange shape")
         if any(type(n) is not int or not 0 <= n < 2**31 for n in numbers):
             raise BadFrame("a tensor of the reply has a strange shape")
+    if math.prod(max(n, 1) for n in shape) > TENSOR_BYTES:  # empty, and yet too large to be broadcast
+        raise BadFrame("a tensor of the reply has a strange shape")
     size = math.prod(shape) * DTYPES[entry["dtype"]]
     if len(offsets) != 2 or offsets[1] - offsets[0] != size or offsets[1] > room:
         raise BadFrame("a tensor of the reply has a strange size")

@@ -58,6 +58,7 @@ def cut(draw, text, longest):
 def drawn(draw):
     """Texts, and what three tokenizers make of them."""
     texts = [" ".join(draw.words(n)) for n in (2, 5, 9)] + [f"{draw.words(1)[0]}, naïve 東京!"]
+    texts.append(f"\n  {draw.words(1)[0]} {draw.words(1)[0]}   ")  # white space at the ends counts, too
     return {
         "words": {t: t.split() for t in texts},
         "pieces": {t: cut(draw, t, 4) for t in texts},

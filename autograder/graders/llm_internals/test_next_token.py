@@ -6,7 +6,7 @@ import torch
 from autograder.graders.llm_internals import seconds
 from autograder.graders.llm_internals.logits import lead
 from autograder.graders.llm_internals.real_model import real_model
-from autograder.graders.llm_internals.tiny_models import CAUSAL, MARGIN, draw_tiny
+from autograder.graders.llm_internals.tiny_models import CAUSAL, MARGIN, Tiny, draw_tiny
 from autograder.grading import expect
 
 CELL = "next-token"
@@ -14,14 +14,25 @@ NAME = "next_token_probabilities"
 
 
 def cases(draw, student, lengths=(1, 5, 9)):
-    """Model handle, prompt (1, T) and its next logits (V,), with a clear arg max, for small models of two types."""
+    """Model handle, prompt (1, T) and its next logits (V,), with a clear arg max, for small models of two types.
+
+    The model's padding token, which is its end token, stands inside the longer prompts: it counts there like any other.
+    """
     for kind in CAUSAL:
-        tiny = draw_tiny(draw, kind)
+        special = draw.integer(0, 20)
+        tiny = draw_tiny(draw, kind, pad_token_id=special, eos_token_id=special)
         handle = tiny.in_worker(student)
         for length in lengths:
-            while lead(tiny.logits(ids := draw.integers(0, tiny.vocabulary, (1, length)))) < MARGIN:
+            while lead(tiny.logits(ids := prompt(draw, tiny, length, special))) < MARGIN:
                 pass
             yield handle, ids, tiny.logits(ids)
+
+
+def prompt(draw, tiny, length, special):
+    ids = draw.integers(0, tiny.vocabulary, (1, length))
+    if length > 1:
+        ids[0, draw.integer(0, length - 1)] = special
+    return ids
 
 
 def check(found, logits, temperature, symptom, cause, atol=1e-4):
@@ -79,6 +90,15 @@ def test_temperature_limits(student, draw):
         for negative in (-1.0, -0.01):
             with student.raises("ValueError", symptom="A negative temperature does not raise ValueError."):
                 student.call(NAME, model, ids, temperature=negative)
+    tiny = draw_tiny(draw, "llama")
+    undecided = Tiny("llama", tiny.settings, tiny.state | {"lm_head.weight": torch.zeros(tiny.vocabulary, 24)})
+    found = student.call(NAME, undecided.in_worker(student), draw.integers(0, tiny.vocabulary, (1, 4)), temperature=0)
+    found = expect.tensor(found, (tiny.vocabulary,), what="the distribution")
+    expect.that(
+        sorted(found.tolist())[-2:] == [0.0, 1.0] and float(found.sum()) == 1.0,
+        "At temperature 0, where several tokens are equally probable, the result is not 1 for one of them.",
+        "A distribution sums to 1, and the arg max is one token.",
+    )
 
 
 @pytest.mark.points(0.1, cell=CELL, role="property")

@@ -157,7 +157,7 @@ def check_draws(seen, logits, kept, temperature, symptom, cause):
     )
 
 
-@pytest.mark.points(0.1, cell=CELL)
+@pytest.mark.points(0.1, cell=CELL, chance=True)
 def test_draws_by_probability(student, draw):
     """sample_next draws by probability at any temperature, with the given generator"""
     logits = distinct(draw, 7, 1.5)
@@ -185,7 +185,7 @@ def test_draws_by_probability(student, draw):
         student.call("sample_next", logits, temperature=-0.5)
 
 
-@pytest.mark.points(0.1, cell=CELL)
+@pytest.mark.points(0.1, cell=CELL, chance=True)
 def test_order_of_filters(student, draw):
     """Temperature comes first, then top-k, then top-p on what is left"""
     order = draw.permutation(8)

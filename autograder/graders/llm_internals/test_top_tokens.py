@@ -22,6 +22,28 @@ def test_top_tokens(student, draw):
         expected = [(made.tokenizer.decode([i]), p) for i, p in zip(ids.tolist(), values.tolist(), strict=True)]
         for options in ({}, {"k": 1}, {"k": 3}, {"k": 25}, {"k": size}, {"k": size + 7}, {"k": 10 * size}):
             check(student.call(NAME, probabilities, handle, **options), expected[: options.get("k", 10)], **options)
+        few = torch.where(probabilities >= values[3], probabilities, torch.zeros(()))
+        few = few / few.sum()
+        found = student.call(NAME, few, handle, k=9)
+        check(
+            found[:4] if isinstance(found, list) else found, [(t, float(few[i])) for t, i in top(expected, ids, 4)], k=4
+        )
+        check_rest(found)
+
+
+def top(expected, ids, count):
+    """Text and id of the `count` most probable tokens."""
+    return [(text, i) for (text, _), i in zip(expected[:count], ids.tolist(), strict=False)]
+
+
+def check_rest(found):
+    """Of nine tokens four are possible: the others belong to the list, too."""
+    expect.that(
+        len(found) == 9 and all(isinstance(e, tuple | list) and len(e) == 2 and e[1] == 0 for e in found[4:]),
+        "Where fewer than k tokens have a probability above 0, top_tokens does not return k tokens.",
+        "A token of probability 0 comes last; it is not left out.",
+        f"With k = 9 there are {len(found)}.",
+    )
 
 
 def check(found, expected, k=10):

@@ -61,6 +61,11 @@ def test_entropy_of_zeros(student, draw):
             "Where some probabilities are zero, entropy is wrong.",
             "The logarithm of 0 is minus infinity, and 0 times infinity is not a number: a zero contributes nothing.",
         )
+        expect.that(
+            torch.equal(student.drive("argument_after", name="entropy", argument=p), p),
+            "entropy changes the probabilities that it is given.",
+            "Methods that end in an underscore, and assignments to a part, write into the tensor of the caller.",
+        )
 
 
 @pytest.mark.points(0.1, cell=CELL)

@@ -63,9 +63,10 @@ class Run:
     theta: torch.Tensor  # (events + 1, P): before each call of the model, and at the end
     steps: tuple[Step, ...]
     bars: int
+    batches: int = BATCHES
 
     def epoch(self, number: int) -> tuple[Step, ...]:
-        return self.steps[number * BATCHES : (number + 1) * BATCHES]
+        return self.steps[number * self.batches : (number + 1) * self.batches]
 
     def figures(self, name: str) -> list[float]:
         """`history[name]`, one number an epoch."""
@@ -117,11 +118,22 @@ def make_problem(draw: Draw, temperature: float = 1.0) -> Problem:
     }
     state = {k: draw.normal(*p.shape, scale=0.4) for k, p in Probe(**sizes).named_parameters()}
     state["faint.weight"] = torch.zeros(CLASSES, HIDDEN)
+    state["gamma"] = draw.uniform(0.5, 1.5, (HIDDEN,))
     return Problem(sizes, state, ids, mask, labels)
 
 
-def watch(student: Any, problem: Problem, epochs: int = 5, positional: bool = False, **options: Any) -> Run:
-    """Run the student's loop on the probe; `options` are num_epochs and learning_rate, or nothing for the defaults."""
+def watch(
+    student: Any,
+    problem: Problem,
+    epochs: int = 5,
+    positional: bool = False,
+    drop_last: bool = False,
+    **options: Any,
+) -> Run:
+    """Run the student's loop on the probe; `options` are num_epochs and learning_rate, or nothing for the defaults.
+
+    With `drop_last` the training loader leaves out the samples that do not fill a batch.
+    """
     seen = student.drive(
         "train_probe",
         sizes=problem.sizes,
@@ -130,6 +142,7 @@ def watch(student: Any, problem: Problem, epochs: int = 5, positional: bool = Fa
         validation=problem.part(slice(TRAIN, None)),
         batch_size=BATCH,
         positional=positional,
+        drop_last=drop_last,
         options=options,
     )
     events, theta = seen["events"], seen["theta"]
@@ -146,16 +159,17 @@ def watch(student: Any, problem: Problem, epochs: int = 5, positional: bool = Fa
         )
         for i in seen["backward"]
     )
-    return Run(problem, epochs, seen["history"], events, theta, steps, seen["bars"])
+    batches = TRAIN // BATCH if drop_last else BATCHES
+    return Run(problem, epochs, seen["history"], events, theta, steps, seen["bars"], batches)
 
 
 def check_learns(run: Run) -> None:
     """The loop takes steps, and on training batches only."""
     expect.that(
-        len(run.steps) >= BATCHES,
+        len(run.steps) >= run.batches,
         "The loop does not learn from each training batch.",
         "Go through the whole train_loader in each epoch; each batch gets its own backward.",
-        f"It took {len(run.steps)} steps in {run.epochs} epochs of {BATCHES} batches.",
+        f"It took {len(run.steps)} steps in {run.epochs} epochs of {run.batches} batches.",
     )
     expect.that(
         not any(i >= TRAIN for step in run.steps for i in step.samples),
@@ -168,10 +182,10 @@ def check_steps(run: Run) -> None:
     """Every batch of every epoch must be one step."""
     check_learns(run)
     expect.that(
-        len(run.steps) == BATCHES * run.epochs,
+        len(run.steps) == run.batches * run.epochs,
         "The loop does not take one step for each training batch of each epoch.",
         "Go through the whole train_loader num_epochs times, its last batch too; each batch gets its own backward.",
-        f"It took {len(run.steps)} steps in {run.epochs} epochs of {BATCHES} batches.",
+        f"It took {len(run.steps)} steps in {run.epochs} epochs of {run.batches} batches.",
     )
 
 

@@ -80,9 +80,13 @@ def test_heads_mask_broadcasts(student, reference, draw):
         shapes = ((tokens, tokens), (heads, tokens, tokens), (batch, 1, tokens, tokens), (1, heads, 1, tokens))
         for mask in (torch.ones(tokens, tokens).tril(), *(draw.mask(*shape) for shape in shapes)):
             check_mask(draw, handle, x, heads, mask)
+    # sizes that agree: (T, T) is no padding mask of T texts, and (h, T, T) no mask of h texts
+    for batch, tokens, heads, shape in ((4, 4, 3, (4, 4)), (3, 5, 3, (3, 5, 5))):
+        handle = student.build(NAME, 12, heads, state=state_for(reference, draw, NAME, 12, heads))
+        check_mask(draw, handle, draw.normal(batch, tokens, 12), heads, draw.mask(*shape))
 
 
-@pytest.mark.points(2, cell=CELL)
+@pytest.mark.points(2, cell=CELL, chance=True)
 def test_heads_dropout(student, reference, draw):
     """Dropout acts on the attention weights and nowhere else, in training mode only"""
     batch, tokens, d, heads = 40, 5, 24, 3

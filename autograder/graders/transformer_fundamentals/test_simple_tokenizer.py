@@ -169,6 +169,12 @@ def test_tokenize(student, draw):
             f"{text!r} became {ids}.",
         )
         expect.that(not any(ids[len(own) :]), "What follows the last word is not <PAD>.", "", f"It became {ids}.")
+    expect.equal(
+        vocabulary(tokenizer),
+        vocab,
+        "Tokenizing changes the vocabulary.",
+        "Only build_vocab adds words: looking up a word must not store it.",
+    )
 
 
 @pytest.mark.points(1, cell=CELL)

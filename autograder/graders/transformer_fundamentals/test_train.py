@@ -24,8 +24,9 @@ DECAYS = (0.0, 0.5, 0.8, 0.85, 0.9, 0.95, 0.99)  # of the running mean of gradie
 @pytest.mark.points(1, cell=CELL, role="value")
 def test_training_figures(student, draw):
     """train_loss and train_acc are those of the batches as they were seen, over all samples"""
-    for temperature, rate in ((1.0, 0.02), (200.0, 0.0)):
-        run = watch(student, make_problem(draw, temperature), 3, num_epochs=3, learning_rate=rate)
+    for temperature, rate, drop_last in ((1.0, 0.02, False), (200.0, 0.0, False), (1.0, 0.02, True)):
+        problem = make_problem(draw, temperature)
+        run = watch(student, problem, 3, drop_last=drop_last, num_epochs=3, learning_rate=rate)
         check_steps(run)
         expected = []
         for number in range(run.epochs):
@@ -98,8 +99,9 @@ def test_parameters_follow_their_gradients(student, draw):
 def test_every_sample_once_an_epoch(student, draw):
     """Every sample is seen once an epoch, with its mask, for as many epochs as asked; the defaults are as agreed"""
     problem = make_problem(draw)
-    for epochs, positional in ((1, False), (3, True)):
-        run = watch(student, problem, epochs, positional, num_epochs=epochs, learning_rate=RATE)
+    # with a rate of 0 nothing gets better, and a loop that stops early would
+    for epochs, positional, rate in ((1, False, RATE), (3, True, RATE), (12, False, 0.0)):
+        run = watch(student, problem, epochs, positional, num_epochs=epochs, learning_rate=rate)
         check_steps(run)
         for number in range(epochs):
             expect.equal(
@@ -214,9 +216,9 @@ def _check_moves(run: Run, moves: torch.Tensor) -> None:
         if name == "faint.weight":
             continue
         sure, moved = direction[:, where], moves[:, where]
-        assert bool(sure.any()), f"the probe has no clear gradient for {name}"
+        # where every Adam need not agree on a direction, moving at all has to do
         expect.that(
-            bool((moved * sure < 0).any()),
+            bool((moved * sure < 0).any()) if bool(sure.any()) else bool((moved != 0).any()),
             "A parameter of the model stays where it is, although it has a gradient.",
             "The optimizer needs all parameters of the model that it was given.",
             f"It is {name} of the grader's model.",

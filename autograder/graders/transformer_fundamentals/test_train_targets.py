@@ -15,7 +15,7 @@ CELL = "train"
 STAND_INS = Path(__file__).with_name("standins.py")
 
 
-@pytest.mark.points(2, cell=CELL)
+@pytest.mark.points(2, cell=CELL, slow=True)
 def test_learns_movie_snippets(student, reference, draw):
     """Your loop trains a model that tells good from bad reviews which it has not seen"""
     check_target(
@@ -27,7 +27,7 @@ def test_learns_movie_snippets(student, reference, draw):
     )
 
 
-@pytest.mark.points(3, cell=CELL)
+@pytest.mark.points(3, cell=CELL, slow=True)
 def test_learns_clause_order(student, reference, draw):
     """Your loop trains a model that understands the order of clauses in texts which it has not seen"""
     check_target(

@@ -150,13 +150,13 @@ def check_inner_dropout(student, reference, draw):
         )
 
 
-@pytest.mark.points(1, cell=CELL)
+@pytest.mark.points(1, cell=CELL, chance=True)
 def test_block_dropout_after_attention(student, reference, draw):
     """Dropout acts on the attention's output before it is added, in training mode only"""
     check_sublayer_dropout(student, reference, draw, "attention", "the output of the attention sublayer")
 
 
-@pytest.mark.points(1, cell=CELL)
+@pytest.mark.points(1, cell=CELL, chance=True)
 def test_block_dropout_after_feed_forward(student, reference, draw):
     """Dropout acts on the feed-forward output before it is added, in training mode only"""
     check_sublayer_dropout(student, reference, draw, "feed_forward", "the output of the feed-forward sublayer")
@@ -183,7 +183,7 @@ def test_block_order_and_padding(student, reference, draw):
     expect.close(after, before, "A forbidden token still changes the outputs of other tokens.", atol=TOLERANCE)
 
 
-@pytest.mark.points(1, cell=CELL, role="property")
+@pytest.mark.points(1, cell=CELL, role="property", chance=True)
 def test_block_gradients(student, reference, draw):
     """Every parameter receives its gradient, and the dropout rate reaches both sublayers"""
     batch, tokens, d, heads, d_ff = 2, 5, 12, 3, 20

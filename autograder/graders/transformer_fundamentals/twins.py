@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from autograder.graders.transformer_fundamentals.accelerator import accelerator_if_any, check_present
 from autograder.grading import expect
 
 
@@ -23,11 +24,24 @@ def check_gradients(
 ) -> None:
     """Compare gradients with respect to inputs and parameters; `call` goes to the driver `gradients`.
 
-    Row 0 of an embedding is skipped, because `padding_idx=0` is allowed and stops its gradient.
+    The comparison is made on the CPU and, where there is one, on an accelerator. Row 0 of an embedding is skipped,
+    because `padding_idx=0` is allowed and stops its gradient.
     """
     weights = draw.normal(*shape)
-    theirs = student.drive("gradients", weights=weights, **call)
     ours = reference.drive("gradients", weights=weights, **call)
+    _check(student.drive("gradients", weights=weights, **call), ours, skip_row_0_of)
+    if device := accelerator_if_any():
+        there = student.drive("gradients", weights=weights, device=device, **call)
+        check_present(there)
+        expect.that(
+            there["device"] == device,
+            "On another device than the CPU, the output is not where the input is.",
+            "Tensors that a component makes are made on the device of its input; nothing moves to the CPU.",
+        )
+        _check(there, ours, skip_row_0_of)
+
+
+def _check(theirs: dict[str, Any], ours: dict[str, Any], skip_row_0_of: str | None) -> None:
     expect.that(
         theirs["unregistered"] == [],
         "A parameter is not registered with its module.",

@@ -13,7 +13,7 @@ def run(space, logits, count, first=0, generator_seed=None, **options):
     sample_next = space.get("sample_next")
     drawn = []
     for _ in range(count):
-        one = sample_next(logits.clone(), **options)
+        one = sample_next(logits, **options)
         if isinstance(one, bool) or not isinstance(one, int | numpy.integer):
             return {"strange": type(one).__name__}
         drawn.append(int(one))

@@ -1,8 +1,8 @@
 """Watch the student's training loop at work on a small probe model, and report what was seen.
 
 The grader replays every step on its own side from the parameters reported here, so the probe is as simple as it can be:
-fixed random vectors of the tokens, averaged over the real ones, through one hidden layer. `faint` does the same work as
-`head`, but its gradient is a hundred times smaller.
+fixed random vectors of the tokens, averaged over the real ones, through one hidden layer with a gain `gamma`, which is
+neither a matrix nor a bias. `faint` does the same work as `head`, but its gradient is a hundred times smaller.
 """
 
 import torch
@@ -23,6 +23,7 @@ class Probe(nn.Module):
         self.layer = nn.Linear(features, hidden)
         self.head = nn.Linear(hidden, classes)
         self.faint = nn.Linear(hidden, classes, bias=False)
+        self.gamma = nn.Parameter(torch.ones(hidden))
         self.unused_mode = nn.Dropout(0.0)
         self.temperature = temperature
         self.watch = watch
@@ -33,7 +34,7 @@ class Probe(nn.Module):
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         real = (real != 0).to(self.vectors.dtype).unsqueeze(-1)  # (B, T, 1)
         mean = (self.vectors[input_ids] * real).sum(1) / real.sum(1)  # (B, features)
-        hidden = torch.tanh(self.layer(mean))
+        hidden = self.gamma * torch.tanh(self.layer(mean))
         logits = self.temperature * (self.head(hidden) + FAINT * self.faint(hidden))
         return logits, [real.squeeze(-1)]
 
@@ -78,10 +79,10 @@ class Log:
         return torch.stack(rows) if rows else torch.zeros(0, 0)
 
 
-def loader(data, batch_size):
+def loader(data, batch_size, drop_last=False):
     keys = list(data)
     items = [dict(zip(keys, values, strict=True)) for values in zip(*data.values(), strict=True)]
-    return DataLoader(items, batch_size=batch_size, shuffle=False)
+    return DataLoader(items, batch_size=batch_size, shuffle=False, drop_last=drop_last)
 
 
 def numbers(values):
@@ -92,7 +93,7 @@ def numbers(values):
         return type(values).__name__
 
 
-def run(space, sizes, state, train, validation, batch_size, positional, options):
+def run(space, sizes, state, train, validation, batch_size, positional, drop_last, options):
     """Train a probe. `options` go to the student's loop, by name or (num_epochs, learning_rate) by position."""
     model = Probe(**sizes)
     space.load(model, state)
@@ -104,7 +105,7 @@ def run(space, sizes, state, train, validation, batch_size, positional, options)
     tqdm.std.tqdm.__init__ = lambda bar, *args, **kwargs: (bars.append(1), plain_init(bar, *args, **kwargs))[1]
     try:
         loop = space.get("train_transformer")
-        loaders = loader(train, batch_size), loader(validation, batch_size)
+        loaders = loader(train, batch_size, drop_last), loader(validation, batch_size)
         history = loop(model, *loaders, *options.values()) if positional else loop(model, *loaders, **options)
     finally:
         tqdm.std.tqdm.__init__ = plain_init

@@ -1,0 +1,52 @@
+"""`autograder verify`: the misconception bank against the graders."""
+
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from autograder.assignments import ASSIGNMENTS
+from autograder.commands.errors import CommandError, assignment_named
+from autograder.diagnosis import fingerprints
+from autograder.files import write_whole
+from autograder.misconceptions.bank import BANK
+from autograder.verify.matrix import page
+from autograder.verify.proof import prove
+from autograder.verify.summary import failures, lines
+
+
+def verify(name: str | None, jobs: int | None, quick: bool, output: Path, quiet: bool) -> None:
+    """Print and write the proof; raises CommandError where it does not hold."""
+    chosen = [assignment_named(name)] if name else [a for a in ASSIGNMENTS.values() if (BANK / a.stem).is_dir()]
+    told = Console(quiet=quiet, highlight=False)
+    broken = []
+    for assignment in chosen:
+        start, made_from = time.monotonic(), fingerprints.digests(assignment)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True, quiet=quiet)) as bar:
+            task = bar.add_task(assignment.name, total=None)
+
+            def began(total: int, task: object = task) -> None:
+                bar.update(task, total=total)  # type: ignore[arg-type]
+
+            def step(line: str, task: object = task) -> None:
+                bar.advance(task)  # type: ignore[arg-type]
+                if line:
+                    bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+            proof, prints = prove(assignment, jobs or os.cpu_count() or 1, quick=quick, began=began, step=step)
+        if prints:
+            fingerprints.write(assignment, prints, made_from)
+        write_whole(output / f"{assignment.name}.html", page(proof))
+        told.print(f"{assignment.name} ({time.monotonic() - start:.0f} s)", style="bold")
+        for line in lines(proof):
+            told.print(f"  {line}", markup=False, soft_wrap=True)
+        for line in failures(proof):
+            told.print(f"  - {line}", markup=False, soft_wrap=True)
+        told.print(f"  wrong version by test: {output / assignment.name}.html", markup=False, soft_wrap=True)
+        if not proof.holds:
+            broken.append(assignment.name)
+    if broken:
+        raise CommandError(f"the graders of {', '.join(broken)} are not proven: see the lines that begin with '-'")

@@ -1,0 +1,82 @@
+"""Expected against found as two small heat maps, on a public input."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from autograder.assignments import Assignment
+from autograder.diagnosis.fingerprints import Observed
+from autograder.diagnosis.replay import Recorded, recorded
+from autograder.diagnosis.sketch import sketch, unlike
+
+ROWS, COLUMNS = 16, 24
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG that belongs to one test, and what it shows in words."""
+
+    test: str
+    png: bytes
+    caption: str
+
+
+def picture(assignment: Assignment, cell: str, observed: Observed) -> Picture | None:
+    """The first answer to a request of a failed test that can be drawn and is wrong; None where there is none."""
+    for request, answer in zip(recorded(assignment, cell), observed.answers, strict=False):
+        if request.test not in observed.fingerprint.failed or request.random:
+            continue
+        for part, right, found in _pairs(request.answer, answer):
+            if unlike(sketch(found), sketch(right)):
+                return _drawn(request, part, right, found)
+    return None
+
+
+def _pairs(right: Any, found: Any) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Parts of an answer that are matrices of the same small shape in both."""
+    if isinstance(right, tuple | list) and isinstance(found, tuple | list) and len(right) == len(found) <= 3:
+        names = ("first", "second", "third")
+        return [
+            (f"the {names[i]} part of the result", r, f)
+            for i in reversed(range(len(right)))  # attention weights say more than what is computed from them
+            for _, r, f in _pairs(right[i], found[i])
+        ]
+    if not isinstance(right, torch.Tensor) or not isinstance(found, torch.Tensor) or right.shape != found.shape:
+        return []
+    small = right.dim() >= 2 and 1 < right.shape[-1] <= COLUMNS and 1 < right.shape[-2] <= ROWS
+    plain = right.is_floating_point() and found.is_floating_point() and bool(torch.isfinite(found).all())
+    return [("the result", right, found)] if small and plain else []
+
+
+def _drawn(request: Recorded, part: str, right: torch.Tensor, found: torch.Tensor) -> Picture:
+    """The matrix, among those of the leading axes, in which most is wrong."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, columns = right.shape[-2:]
+    one, other = (t.double().reshape(-1, rows, columns) for t in (right, found))
+    worst = int((one - other).abs().amax(dim=(1, 2)).argmax())
+    one, other = one[worst], other[worst]
+    low, high = float(min(one.min(), other.min())), float(max(one.max(), other.max()))
+    figure = Figure(figsize=(6.4, 0.9 + 2.6 * min(1.0, max(0.35, rows / columns))), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, values, title in zip(axes, (one, other), ("expected", "yours"), strict=True):
+        image = axis.imshow(values.numpy(), vmin=low, vmax=high, cmap="cividis", aspect="auto")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("last axis", fontsize=8)
+        axis.tick_params(labelsize=7)
+    axes[0].set_ylabel("axis before it", fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.9).ax.tick_params(labelsize=7)
+    data = io.BytesIO()
+    figure.savefig(data, format="png", metadata={"Software": None})
+    name = request.fields.get("name") if request.do == "call" else None
+    of = f" of {name}" if name else ""
+    where = f" (index {worst} of the leading axes)" if right.dim() > 2 else ""
+    caption = (
+        f"Expected and found{of} on a public input: {part}, {rows} by {columns}{where}. "
+        f"The largest difference is {float((one - other).abs().max()):.3g}."
+    )
+    return Picture(request.test, data.getvalue(), caption)

@@ -1,0 +1,160 @@
+"""The requests that a component's public tests make of a correct solution, and their replay on anything else.
+
+A test stops at the first mistake that it finds; a replay goes on, so that two versions are compared on all inputs.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from autograder import limits
+from autograder.assignments import Assignment
+from autograder.grading.direct import run_tests, tests_of
+from autograder.grading.in_process import InProcess
+from autograder.grading.plugin import Pass
+from autograder.sandbox.session import Died, Raised, TimedOut, WorkerError
+from autograder.worker.wire import Handle
+
+OTHER_SEED = 7919
+
+
+class Answering(Protocol):
+    """What serves requests: an `Execution` of a submission, or an `InProcess` of our own text."""
+
+    def request(self, do: str, seconds: float, **fields: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """In place of a value: the request raised (type and text), hung or ended the worker."""
+
+    type_name: str
+    text: str = ""
+
+
+NO_OBJECT = Failure("NoObject")  # what it needs was never made
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One request of a test, and what the reference answered. `random` answers differ with the seed."""
+
+    test: str
+    do: str
+    seconds: float
+    fields: dict[str, Any]
+    answer: Any
+    random: bool = False
+
+
+class Recorder:
+    """Passes requests on to `inner` and keeps them with their answers."""
+
+    def __init__(self, inner: InProcess) -> None:
+        self.inner = inner
+        self.timeouts: dict[str, int] = {}
+        self.generation, self.alive = inner.generation, True
+        self.kept: list[tuple[str, float, dict[str, Any], Any]] = []
+
+    def reach(self, test_cell: str) -> None:
+        self.inner.reach(test_cell)
+
+    def request(self, do: str, seconds: float, **fields: Any) -> Any:
+        try:
+            answer = self.inner.request(do, seconds, **fields)
+        except WorkerError as error:
+            self.kept.append((do, seconds, fields, failure(error)))
+            raise
+        self.kept.append((do, seconds, fields, answer))
+        return answer
+
+
+@cache
+def recorded(assignment: Assignment, cell: str) -> tuple[Recorded, ...]:
+    """The requests of the public run of the quick tests of `cell`, each with the reference's answer."""
+    found: list[tuple[str, tuple[str, float, dict[str, Any], Any]]] = []
+    recorder = Recorder(InProcess(assignment))
+    current = Pass(assignment, recorder, public=True)  # type: ignore[arg-type]
+    for test in tests_of(assignment, cell):
+        recorder.kept = []
+        run_tests([test], current)
+        found += [(test.name, one) for one in recorder.kept]
+    first = tuple(Recorded(test, do, seconds, fields, answer) for test, (do, seconds, fields, answer) in found)
+    other = InProcess(assignment)
+    other.reach(assignment.test_cell(cell))
+    reseeded = replay(first, other, reseed=True)
+    return tuple(
+        Recorded(r.test, r.do, r.seconds, r.fields, r.answer, random=not _same(r.answer, again))
+        for r, again in zip(first, reseeded, strict=True)
+    )
+
+
+def replay(requests: Sequence[Recorded], answering: Answering, *, reseed: bool = False) -> list[Any]:
+    """What `answering` gives for each request; a `Failure` where it gives none. Stops at a hang or a dead worker."""
+    answers: list[Any] = []
+    objects: dict[int, Any] = {}
+    stopped: Failure | None = None
+    for request in requests:
+        fields = _with_objects(_reseeded(request.fields) if reseed else request.fields, objects)
+        if stopped is not None or isinstance(fields, Failure):
+            answers.append(stopped or fields)
+        else:
+            try:
+                answers.append(
+                    answering.request(request.do, request.seconds, **(_reseeded(fields) if reseed else fields))
+                )
+            except WorkerError as error:
+                answers.append(failure(error))
+                stopped = answers[-1] if isinstance(error, TimedOut | Died) else None
+        _keep(objects, request.answer, answers[-1])
+    return answers
+
+
+def failure(error: WorkerError) -> Failure:
+    if isinstance(error, Raised):
+        return Failure(error.type_name, error.text[: limits.MESSAGE_CHARACTERS])
+    return Failure(type(error).__name__)
+
+
+def _keep(objects: dict[int, Any], theirs: Any, ours: Any) -> None:
+    """Remember which objects of this replay, wherever they stand in an answer, are those of the recording."""
+    if isinstance(theirs, Handle):
+        objects[theirs.number] = ours if isinstance(ours, Handle) else NO_OBJECT
+    elif isinstance(theirs, dict):
+        for key, one in theirs.items():
+            _keep(objects, one, ours.get(key) if isinstance(ours, dict) else None)
+    elif isinstance(theirs, list | tuple):
+        matching = ours if isinstance(ours, list | tuple) and len(ours) == len(theirs) else [None] * len(theirs)
+        for one, other in zip(theirs, matching, strict=True):
+            _keep(objects, one, other)
+
+
+def _with_objects(value: Any, objects: dict[int, Any]) -> Any:
+    """`value` with the recording's objects replaced by this replay's; a Failure where one of them was never made."""
+    if isinstance(value, Handle):
+        return objects.get(value.number, NO_OBJECT)
+    if isinstance(value, dict):
+        replaced = {k: _with_objects(v, objects) for k, v in value.items()}
+        return _first_failure(replaced.values()) or replaced
+    if isinstance(value, list | tuple):
+        items = [_with_objects(v, objects) for v in value]
+        return _first_failure(items) or type(value)(items)
+    return value
+
+
+def _first_failure(values: Iterable[Any]) -> Failure | None:
+    return next((v for v in values if isinstance(v, Failure)), None)
+
+
+def _reseeded(value: Any, key: str = "") -> Any:
+    """`value` with every seed in it changed."""
+    if isinstance(value, dict):
+        return {k: _reseeded(v, str(k)) for k, v in value.items()}
+    return value + OTHER_SEED if key.endswith("seed") and isinstance(value, int) else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    from autograder.diagnosis.sketch import sketch, unlike
+
+    return not unlike(sketch(one), sketch(other))

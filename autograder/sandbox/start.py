@@ -1,0 +1,109 @@
+"""Starts a worker, confined as its tier says."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+from autograder import limits
+from autograder.sandbox import bubblewrap, landlock, usage, warm
+from autograder.sandbox.surroundings import Surroundings
+from autograder.sandbox.tiers import Tier
+from autograder.sandbox.watch import Inside
+
+_slots = count()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker's outermost process, a way to look inside once it is up (None: it is not watched), and its remains."""
+
+    process: subprocess.Popen[bytes]
+    inside: Callable[[], Inside] | None = None
+    remove: Callable[[], None] = lambda: None
+
+    def kill(self) -> None:
+        """End the worker and all that it has started. May be called twice."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()  # its keeper sees that, and kills the worker's group
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def wait(self) -> None:
+        """After `kill`: wait for the end, and remove what it has left."""
+        try:
+            self.process.wait(limits.START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.remove()
+
+
+def start(tier: Tier, seen: Surroundings, channel: int, errors: IO[bytes]) -> Started | warm.Child:
+    """Start a worker that talks on the socket `channel` and, until it is ready, writes to `errors`."""
+    match tier:
+        case "namespaces":
+            return _in_namespaces(seen, channel, errors)
+        case "landlock":
+            return _under_landlock(seen, channel, errors)
+        case "none":
+            return _unconfined(seen, channel, errors)
+
+
+def _in_namespaces(seen: Surroundings, channel: int, errors: IO[bytes]) -> Started | warm.Child:
+    uid = bubblewrap.worker_uid(next(_slots))
+    confined = limits.resource_limits(uid) | {"sealed": True}
+    with contextlib.suppress(warm.NotWarm):
+        return warm.child(seen, channel, confined)
+    process = _run(bubblewrap.command(_worker(channel, confined), seen), channel, errors)
+    return Started(process, lambda: bubblewrap.Inside(*usage.children(process.pid)))
+
+
+def _under_landlock(seen: Surroundings, channel: int, errors: IO[bytes]) -> Started:
+    uid = bubblewrap.worker_uid(next(_slots))
+    place = landlock.Place(seen, uid)
+    confined = limits.resource_limits(uid) | {"sealed": True} | landlock.confinement(place, uid)
+    line = landlock.command(_worker(channel, confined), place)
+    process = _run(line, channel, errors, place.work, place.environment(seen), subprocess.PIPE)
+    return Started(process, lambda: landlock.Inside(process.pid, place))
+
+
+def _unconfined(seen: Surroundings, channel: int, errors: IO[bytes]) -> Started:
+    own = Path(tempfile.mkdtemp(prefix="worker-")) if seen.files is None else None
+    environment = os.environ | bubblewrap.python_environment(bubblewrap.WORKER.parent) | dict(seen.variables)
+    process = _run(_worker(channel, limits.resource_limits(None)), channel, errors, own or seen.files, environment)
+    return Started(process, remove=lambda: shutil.rmtree(own, ignore_errors=True) if own is not None else None)
+
+
+def _worker(channel: int, confined: dict[str, Any]) -> list[str]:
+    return [sys.executable, "-P", "-m", "worker", str(channel), json.dumps(confined)]
+
+
+def _run(
+    line: list[str],
+    channel: int,
+    errors: IO[bytes],
+    where: Path | None = None,
+    environment: dict[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        line,
+        pass_fds=[channel],
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        cwd=where,
+        env=environment,
+        start_new_session=True,
+    )

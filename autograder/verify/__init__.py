@@ -1,0 +1,1 @@
+"""The misconception bank against the graders: what gets through, what is refused wrongly, what is named."""

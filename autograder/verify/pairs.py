@@ -1,0 +1,69 @@
+"""Two mistakes at once: a wrong component must not score more because something below it is wrong, too."""
+
+from dataclasses import dataclass
+
+from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.grading.direct import run_tests, tests_of
+from autograder.grading.follow_through import stand_ins
+from autograder.grading.in_process import InProcess
+from autograder.grading.plugin import Pass
+from autograder.misconceptions.bank import Wrong, wrong_versions
+from autograder.verify.trial import SEED, Tried, find, plain
+
+
+@dataclass(frozen=True)
+class PairsOutcome:
+    """All pairs of one wrong version with the wrong versions of what it rests on; `gains`: (upstream id, points)."""
+
+    id: str
+    tried: int
+    gains: tuple[tuple[str, float], ...]
+
+
+def has_pairs(assignment: Assignment, version: Wrong) -> bool:
+    return bool(assignment.all_upstream(version.cell)) and version.cell not in assignment.self_contained
+
+
+def try_pairs(name: str, number: int, step: int = 1) -> PairsOutcome:
+    """Wrong version `number` with every `step`-th wrong version of each component that it rests on.
+
+    With follow-through credit, a test earns in the student's own namespace or on stand-ins. On stand-ins a pair is
+    what the component alone is; so only tests that fail with a right upstream can gain, and only they are run.
+    """
+    assignment = ASSIGNMENTS[name]
+    version = wrong_versions(assignment)[number]
+    alone = plain(find(assignment, {version.cell: version.source}, [version.cell]))
+    gains: list[tuple[str, float]] = []
+    upstream = [w for w in wrong_versions(assignment) if w.cell in assignment.all_upstream(version.cell)][::step]
+    for cell in dict.fromkeys(w.cell for w in upstream):
+        gain = _gain(alone, _on_stand_ins(assignment, version, cell))
+        if gain > 0:
+            gains.append((f"a stand-in for {cell}", gain))
+    for other in upstream:
+        gain = _gain_of_pair(assignment, version, other, alone)
+        if gain > 0:
+            gains.append((other.id, gain))
+    return PairsOutcome(version.id, len(upstream), tuple(gains))
+
+
+def _gain_of_pair(assignment: Assignment, version: Wrong, other: Wrong, alone: tuple[Tried, ...]) -> float:
+    replaced = {version.cell: version.source, other.cell: other.source}
+    failing = frozenset(t.name for t in alone if not t.passed)
+    again = find(assignment, replaced, [version.cell], only=failing)
+    if not any(f.passed for f in again.findings):
+        return 0.0
+    whole = plain(find(assignment, replaced, [version.cell]))
+    return _gain(alone, whole)
+
+
+def _on_stand_ins(assignment: Assignment, version: Wrong, cell: str) -> tuple[Tried, ...]:
+    execution = InProcess(assignment, {version.cell: version.source}, stand_ins(assignment, (cell,)))
+    current = Pass(assignment, execution, seed=SEED)  # type: ignore[arg-type]
+    return plain(run_tests(tests_of(assignment, version.cell), current))
+
+
+def _gain(alone: tuple[Tried, ...], other: tuple[Tried, ...]) -> float:
+    """Points that the tests earn in either run over those earned alone."""
+    before = {t.name: t.earned for t in alone}
+    best = {t.name: max(t.earned, before[t.name]) for t in other}
+    return round(sum(best.values()) - sum(before[name] for name in best), 6)

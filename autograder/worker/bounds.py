@@ -1,0 +1,15 @@
+"""Limits on what one reply of a worker, and one cell's outputs, may be. Both sides hold to them."""
+
+JSON_BYTES = 16 * 2**20
+TENSOR_BYTES = 256 * 2**20
+TENSORS = 4096
+TENSOR_HEADER_BYTES = 2**20
+DEPTH = 32  # of lists in lists
+NODES = 1_000_000  # numbers, texts, lists and so on, together
+RANK = 8  # dimensions of a tensor
+
+PRINTED_CHARACTERS = 1_000_000  # of one cell, before progress bars are settled
+TEXT_CHARACTERS = 20_000  # of one text that is shown
+DISPLAYS = 48
+PICTURE_BYTES = 2 * 2**20
+PICTURES_BYTES = 8 * 2**20  # of all pictures of one cell

@@ -1,0 +1,174 @@
+"""A worker's parent that has imported what notebooks need: `python -m worker.warm CONTROL SETTINGS`.
+
+It holds no secret, runs nothing of a student's, and has one thread, so that it can fork. For each socket that it is
+sent it forks a child into namespaces of its own: the first process there, with its own processes, mounts and scratch
+folders, which then gives up everything, as a worker that starts cold does. Killing that process ends all it started.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import io
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from .confine import confine
+from .syscalls import call
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
+PR_SET_DUMPABLE, PR_SET_PDEATHSIG = 4, 1
+MESSAGE_BYTES = 65536
+
+
+class NotAlone(Exception):
+    """The parent has more than one thread, so a child of it might hang."""
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    settings = json.loads(sys.argv[2])
+    warm_up(settings["modules"])
+    call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no child may look into it
+    control.send(b"ready")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
+        if not message:
+            return
+        made = None
+        try:
+            made = fork(descriptors[0], json.loads(message), settings)
+            socket.send_fds(control, [b"forked"], [made])
+        except Exception as error:
+            control.send(f"{type(error).__name__}: {error}"[:500].encode())
+        finally:
+            for descriptor in (*descriptors, *([made] if made is not None else [])):
+                os.close(descriptor)
+
+
+def warm_up(modules: list[str]) -> None:
+    """Import `modules`, and do once what is slow the first time. Nothing here may start a thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    for name in ("IPython.core.interactiveshell", "matplotlib.pyplot", "torch._dynamo", *modules):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # the first optimizer step imports much; a backward pass would start autograd's threads, so the gradient is set
+    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.zeros(2, 2)
+    torch.optim.Adam([weight]).step()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().set_title("x")
+    figure.savefig(io.BytesIO(), format="png")  # finds the fonts
+
+
+def fork(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> int:
+    """Fork a worker that talks on `channel`; a descriptor of its process."""
+    if sum(1 for _ in Path("/proc/self/task").iterdir()) != 1:
+        raise NotAlone("the warm parent has more than one thread")
+    back, there = os.pipe()
+    between = os.fork()
+    if between == 0:
+        try:
+            os.close(back)
+            _between(channel, there, limits, settings)
+        finally:
+            os._exit(1)
+    os.close(there)
+    with os.fdopen(back, "rb") as said:
+        answer = said.read()
+    os.waitpid(between, 0)
+    if not answer.isdigit():
+        raise OSError(answer.decode(errors="replace") or "the fork did not answer")
+    try:
+        return os.pidfd_open(int(answer))
+    except ProcessLookupError:
+        raise OSError("the worker ended at once") from None
+
+
+def _between(channel: int, there: int, limits: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Make new namespaces and, as their first process, the worker; tell its number."""
+    try:
+        namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
+        if settings["nested"]:
+            call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its maps could not be written
+            user, group = os.getuid(), os.getgid()
+            _libc("unshare", namespaces | CLONE_NEWUSER)
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+            Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+        else:
+            _libc("unshare", namespaces)
+        ready, go = os.pipe()
+        worker = os.fork()
+        if worker == 0:
+            os.close(go)
+            os.read(ready, 1)
+            _worker(channel, limits, settings)
+        os.write(there, str(worker).encode())
+        os.close(there)
+        os.close(go)
+        os._exit(0)
+    except BaseException as error:
+        os.write(there, f"{type(error).__name__}: {error}"[:300].encode())
+        os._exit(1)
+
+
+def _worker(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> None:
+    """The first process of the new namespaces: fresh folders, then the confinement, then the worker's loop."""
+    try:
+        kept = os.dup2(channel, 100)
+        os.closerange(3, 100)
+        os.closerange(101, 4096)
+        _own_folders(settings)
+        os.chdir(settings["scratch"])
+        confine(limits)
+        from .__main__ import serve
+
+        serve(socket.socket(fileno=kept))
+    finally:
+        os._exit(1)
+
+
+def _own_folders(settings: dict[str, Any]) -> None:
+    """New temporary file systems, a `/proc` of the new processes, and the assignment's data."""
+    _mount("none", "/", "", MS_REC | MS_PRIVATE)
+    _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for place in settings["writable"]:
+        _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=1777,size={settings['bytes']}")
+    files = Path(settings["files"])  # is not there where the assignment has no data
+    for entry in sorted(files.iterdir()) if files.is_dir() else ():
+        place = Path(settings["scratch"]) / entry.name
+        place.mkdir()
+        _mount(str(entry), str(place), "", MS_BIND | MS_REC)
+        _mount("none", str(place), "", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def _mount(source: str, place: str, kind: str, flags: int, options: str = "") -> None:
+    _libc("mount", source.encode(), place.encode(), kind.encode() or None, flags, options.encode() or None)
+
+
+def _libc(name: str, *arguments: Any) -> None:
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}", str(arguments[:2]))
+
+
+if __name__ == "__main__":
+    main()

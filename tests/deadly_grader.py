@@ -1,0 +1,18 @@
+"""Stands for a grading process in which things go wrong; without imports, for each process imports it anew."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def grade(path: Path, settings: object) -> str:
+    """A process that the system kills, for want of memory say; a machine whose disk is full; a long wait; or a grade."""
+    if path.stem.startswith("ada"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if path.stem == "broke":
+        raise OSError(28, "No space left on device")
+    if path.stem == "slow":
+        path.write_text(str(os.getpid()))
+        time.sleep(60)
+    return "graded"

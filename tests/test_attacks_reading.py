@@ -1,0 +1,157 @@
+"""Attacks on secrets: graders, solutions, other submissions, and the grader's memory are out of reach."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from autograder.sandbox.session import Session
+from autograder.sandbox.surroundings import Surroundings
+from tests.attack_tools import said
+
+pytest_plugins = ["tests.attack_tools"]
+
+ROOT = Path(__file__).resolve().parent.parent
+OPENING = """
+def opens(path):
+    import os
+    for way in (lambda: os.listdir(path), lambda: open(path, 'rb').read(1), lambda: os.readlink(path)):
+        try:
+            way()
+            return True
+        except OSError:
+            pass
+    return False
+"""
+
+
+def test_nothing_of_the_course_can_be_opened(shared):
+    """Source, solutions, graders, tests, data, version control, gradebook, submissions, secret: each by its path."""
+    names = ("source", "solutions", "release", "autograder", "autograder/graders", "tests", "data", ".git/HEAD")
+    files = ("gradebook.db", ".course-secret", "nbgrader_config.py", "submitted", "autograded", "results")
+    places = [str(ROOT / name) for name in (*names, *files) if (ROOT / name).exists()]
+    assert len(places) >= len(names)
+    assert said(shared, f"{OPENING}\nprint([p for p in {places} if opens(p)])") == "[]"
+
+
+def test_other_peoples_files_cannot_be_opened(shared, tmp_path):
+    """Home folders, passwords, temporary files of the grader and of others, host names and keys."""
+    (tmp_path / "submission.ipynb").write_text("another submission")
+    (Path.home() / ".cache").mkdir(exist_ok=True)
+    places = [str(tmp_path / "submission.ipynb"), str(tmp_path), str(Path.home() / ".cache"), "/etc/passwd"]
+    places += [
+        "/etc/shadow",
+        "/etc/hostname",
+        "/etc/ssh",
+        "/root/.bashrc",
+        "/var/log",
+        "/run",
+        "/home",
+        "/boot",
+        "/sys/kernel",
+    ]
+    places = [p for p in places if os.path.exists(p)]  # noqa: PTH110
+    assert said(shared, f"{OPENING}\nprint([p for p in {places} if opens(p)])") == "[]"
+
+
+def test_links_lead_nowhere_else(shared, tmp_path):
+    """A link, a hard link, a path with `..`, an old descriptor: no way around the walls."""
+    secret = tmp_path / "secret"
+    secret.write_text("the answer is 42")
+    source = f"""{OPENING}
+import os
+found = []
+for number, make in enumerate((os.symlink, os.link)):
+    try:
+        make({str(secret)!r}, f'link{{number}}')
+        found.append('42' in open(f'link{{number}}').read())
+    except OSError: pass
+found.append(opens('../' * 30 + {str(secret)!r}[1:]))
+for number in range(3, 256):
+    try:
+        found.append('42' in os.pread(number, 100, 0).decode())
+    except (OSError, ValueError): pass
+for name in ('root', 'cwd'):
+    found.append(opens(f'/proc/self/{{name}}/..' + {str(secret)!r}))
+print(any(found))"""
+    assert said(shared, source) == "False"
+
+
+def test_the_environment_is_ours_alone(confined, monkeypatch):
+    """No variable of the grader's, by name or by value, in the worker or in its process's first memory."""
+    monkeypatch.setenv("COURSE_SECRET_VALUE", "c0ffee")
+    with Session(confined) as session:
+        found = "import os\nprint([k for k, v in os.environ.items() if 'SECRET' in k or 'c0ffee' in v],"
+        found += " b'c0ffee' in open('/proc/self/environ', 'rb').read())" if confined == "landlock" else ")"
+        assert "c0ffee" not in said(session, found)
+        assert said(session, found).startswith("[]")
+
+
+def test_other_processes_memory_cannot_be_read(shared):
+    """Neither `/proc`, nor ptrace, nor reading or writing memory across processes, nor taking a descriptor works."""
+    pid = os.getpid()
+    source = f"""
+import ctypes, os
+lib = ctypes.CDLL(None, use_errno=True)
+got = []
+for target in ({pid}, os.getppid(), 1):
+    for name in ('mem', 'environ', 'maps', 'cmdline', 'fd/0', 'root/etc/passwd', 'cwd'):
+        try:
+            got.append((target, name, open(f'/proc/{{target}}/{{name}}', 'rb').read(10)))
+        except OSError: pass
+    for number in (101, 310, 311, 438, 312):
+        if lib.syscall(number, 16 if number == 101 else target, target, 0, 0, 0, 0) >= 0:
+            got.append((target, number))
+print([g for g in got if g[1:2] != ('cmdline',) or b'pytest' in g[2]])"""
+    seen = said(shared, source)
+    assert seen == "[]" or all(f"({pid}," not in part for part in seen.split("), "))
+
+
+def test_the_grader_is_not_on_the_list_of_processes(shared):
+    """No process of another is listed, named or described."""
+    source = "import os\ntry: print([p for p in os.listdir('/proc') if p.isdigit()])\nexcept OSError: print([])"
+    assert len(said(shared, source).split()) <= 4
+
+
+def test_nothing_of_the_graders_is_in_the_workers_memory(shared):
+    """Neither modules nor texts of graders, references and stand-ins are there before a grader sends them."""
+    source = """
+import gc, sys, warnings
+warnings.simplefilter('ignore')
+names = [m for m in sys.modules if 'autograder' in m or 'grading' in m or 'graders' in m]
+words = ('test_double_values', 'mark.points(', 'conforming stand-ins', 'course_secret')
+texts = [o for o in gc.get_objects() if isinstance(o, dict) for v in list(o.values())
+         if isinstance(v, str) and any(w in v for w in words) and 'names = [m for m' not in v]
+print(names, len(texts))"""
+    assert said(shared, source) == "[] 0"
+
+
+def test_a_worker_cannot_read_anothers_folder(confined, tmp_path):
+    """Two workers at once: neither can read what the other writes, whatever the path."""
+    with Session(confined, Surroundings()) as one, Session(confined) as two:
+        place = said(one, "import os\nopen('mine', 'w').write('1')\nprint(os.path.abspath('mine'))")
+        assert said(two, f"{OPENING}\nprint(opens({place!r}))") == "False"
+
+
+def test_the_hidden_worker_leaves_nothing_for_the_public_one(confined):
+    """What a worker stores in every place that it can write is gone when the next one starts."""
+    places = "['.', '/tmp', '/dev/shm', os.environ['HOME'], os.environ['TMPDIR'], os.environ['IPYTHONDIR'], os.path.dirname(os.__file__)]"
+    write = f"import os\nfor p in {places}:\n    try: os.makedirs(p, exist_ok=True); open(p + '/seen-inputs', 'w').write('1, 2, 3')\n    except OSError: pass"
+    read = f"import os\nprint([p for p in {places} if os.path.exists(p + '/seen-inputs')])"
+    with Session(confined) as hidden:
+        said(hidden, write)
+        assert said(hidden, read) != "[]"
+    with Session(confined) as public:
+        assert said(public, read) == "[]"
+
+
+def test_kernel_memory_by_number_is_refused(shared):
+    """Keys, shared memory, queues and semaphores that outlive a process cannot carry inputs to the next worker."""
+    source = """
+import ctypes, errno
+lib = ctypes.CDLL(None, use_errno=True)
+calls = {'add_key': 248, 'keyctl': 250, 'shmget': 29, 'semget': 64, 'msgget': 68, 'mq_open': 240}
+print([n for n, c in calls.items() if lib.syscall(c, 0, 4096, 0o1666, 0, 0) >= 0 or ctypes.get_errno() != errno.EPERM])"""
+    if os.uname().machine != "x86_64":
+        pytest.skip("the numbers of x86-64")
+    assert said(shared, source) == "[]"

@@ -61,12 +61,18 @@ def autograde(
     execute: ExecuteOption = Execute.definitions,
     force: Annotated[bool, typer.Option(help="Grade again what is graded already.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Show old and new marks; write nothing.")] = False,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler: grade on its workers.")] = None,
+    tls_ca: Annotated[Path | None, typer.Option(help="Authority of the scheduler's certificate (PEM).")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate of this machine (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Grade all of submitted/ into the gradebook, with feedback pages."""
-    from autograder.commands.autograde import autograde_submitted
+    from autograder.commands.autograde import autograde_submitted, cluster_named
 
-    _guarded(autograde_submitted, assignment, student, jobs, sandbox.value, execute.value, force, dry_run, quiet)
+    cluster = cluster_named(scheduler, tls_ca, tls_cert, tls_key)
+    settings = (assignment, student, jobs, sandbox.value, execute.value, force, dry_run, quiet)
+    _guarded(autograde_submitted, *settings, cluster)
 
 
 @app.command()

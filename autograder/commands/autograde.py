@@ -8,6 +8,7 @@ from typing import Literal
 from autograder.assignments import ROOT
 from autograder.commands.errors import assignment_named
 from autograder.commands.progress import Say, counting
+from autograder.grading.cluster import Cluster, grade_on_cluster
 from autograder.grading.execution import Mode
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
@@ -25,14 +26,18 @@ def autograde_submitted(
     force: bool,
     dry_run: bool,
     quiet: bool,
+    cluster: Cluster | None = None,
 ) -> list[Marked]:
     """Grade submitted/ and record each result as it comes; what an earlier run finished is kept unless `force`."""
     known = assignment_named(assignment)
     release_notebook(known)
-    choose(sandbox)
+    if cluster is None:
+        choose(sandbox)
     settings = Settings(assignment, sandbox, execute)
 
     def grade(paths: Sequence[Path]) -> Iterable[tuple[Path, Graded]]:
+        if cluster is not None:
+            return grade_on_cluster(paths, settings, cluster)
         return grade_many(paths, settings, jobs or os.cpu_count() or 1)
 
     total = len(students) if students else len(list((ROOT / "submitted").glob(f"*/{assignment}")))
@@ -43,6 +48,11 @@ def autograde_submitted(
         return autograde_class(
             known, grade, students, force=force, dry_run=dry_run, on_done=lambda marked: step(line(marked))
         )
+
+
+def cluster_named(address: str | None, ca: Path | None, certificate: Path | None, key: Path | None) -> Cluster | None:
+    """The scheduler of the command line, if it names one."""
+    return Cluster(address, ca, certificate, key) if address else None
 
 
 def line(marked: Marked) -> str:

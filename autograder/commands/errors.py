@@ -2,6 +2,7 @@
 
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.demo.submissions import NotASample
+from autograder.grading.cluster import ClusterError
 from autograder.grading.pytest_run import GraderFault
 from autograder.misconceptions.bank import BadBank
 from autograder.nbgrader_plugin.autograde import NotSaved
@@ -26,6 +27,7 @@ KNOWN = (
     CannotStart,
     GraderFault,
     BadBank,
+    ClusterError,
     ReleaseRefused,
     CellFailed,
     DataError,

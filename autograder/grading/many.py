@@ -17,10 +17,8 @@ from typing import Literal
 from autograder.assignments import ASSIGNMENTS
 from autograder.files import printable
 from autograder.grading.execution import Mode
-from autograder.grading.prepare import release_notebook
 from autograder.grading.pytest_run import GraderFault
-from autograder.grading.result import CellOutcome, Result, TestOutcome
-from autograder.grading.run import Graded, declared_points, grade_notebook
+from autograder.grading.run import Graded, could_not_run, grade_notebook
 from autograder.sandbox.session import CannotStart
 from autograder.sandbox.tiers import NoSandbox
 from data.errors import DataError
@@ -124,19 +122,8 @@ def _until_killed(left: list[Path], settings: Settings, jobs: int) -> Iterator[t
 
 
 def _not_graded(path: Path, settings: Settings, reason: str) -> Graded:
-    assignment = ASSIGNMENTS[settings.assignment]
-    points = declared_points(assignment)
-    cells = {
-        assignment.test_cell(cell): CellOutcome(
-            0.0, p, (TestOutcome("not_graded", "The notebook could not be graded", "could-not-run", p, 0.0),)
-        )
-        for cell, p in points.items()
-    }
-    result = Result(
-        assignment.name, path.name, "could-not-run", 0.0, sum(points.values()), 0.0, cells,
-        error=f"{reason}; course staff, look at this file", execute=settings.execute,
-    )  # fmt: skip
-    return Graded(result, release_notebook(assignment))
+    reason = f"{reason}; course staff, look at this file"
+    return could_not_run(path, ASSIGNMENTS[settings.assignment], reason, settings.execute)
 
 
 def _described(error: Exception) -> str:

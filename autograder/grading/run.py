@@ -49,18 +49,10 @@ def grade_notebook(
     Raises NoSandbox, CannotStart, FileNotFoundError (no release) or GraderFault: faults of the installation.
     """
     start = time.monotonic()
-    points = declared_points(assignment)
     try:
         prepared = prepare_submission(path, assignment, sandbox)
     except NotGradable as error:
-        notebook = release_notebook(assignment)
-        cells = {assignment.test_cell(c): CellOutcome(0.0, p) for c, p in points.items()}
-        cells = {name: _untested(assignment, name, cell) for name, cell in cells.items()}
-        result = Result(
-            assignment.name, path.name, "could-not-run", 0.0, sum(points.values()), time.monotonic() - start, cells,
-            error=str(error), execute=execute,
-        )  # fmt: skip
-        return Graded(result, notebook)
+        return could_not_run(path, assignment, str(error), execute)
     budget = Budget()
     best = _graded_once(path, prepared, assignment, execute, budget, start, demos=False)
     if best.wants_demos and not _spent(budget):
@@ -68,6 +60,17 @@ def grade_notebook(
         if again.graded.result.score > best.graded.result.score:
             best = again
     return best.graded
+
+
+def could_not_run(path: Path, assignment: Assignment, reason: str, execute: Mode = "definitions") -> Graded:
+    """The result of a file that cannot be graded: every cell at 0, one line that says why."""
+    points = declared_points(assignment)
+    cells = {assignment.test_cell(cell): _untested(p) for cell, p in points.items()}
+    most = sum(points.values())
+    result = Result(
+        assignment.name, path.name, "could-not-run", 0.0, most, 0.0, cells, error=reason, execute=execute
+    )  # fmt: skip
+    return Graded(result, release_notebook(assignment))
 
 
 @dataclass(frozen=True)
@@ -204,10 +207,10 @@ def _outcome(
     return outcome(status, join(message(finding, public, assignment, told), remark.text))
 
 
-def _untested(assignment: Assignment, name: str, cell: CellOutcome) -> CellOutcome:
+def _untested(points: float) -> CellOutcome:
     """A cell of a file that cannot be graded: one entry that carries all its points."""
-    entry = TestOutcome("not_graded", "The notebook could not be graded", "could-not-run", cell.max_score, 0.0)
-    return CellOutcome(0.0, cell.max_score, (entry,))
+    entry = TestOutcome("not_graded", "The notebook could not be graded", "could-not-run", points, 0.0)
+    return CellOutcome(0.0, points, (entry,))
 
 
 def _wants_demos(hidden: Pass, prepared: Prepared) -> bool:

@@ -23,8 +23,10 @@ def grading_digest(assignment: Assignment) -> str:
     """SHA-256 of what else a mark depends on: the release, its hidden tests, and the code that runs them."""
     digest = hashlib.sha256()
     package = Path(autograder.__file__).parent
-    folders = [assignment.graders, *(package / name for name in ("grading", "notebooks", "sandbox", "worker"))]
-    for path in [assignment.release, *(p for folder in folders for p in sorted(folder.rglob("*.py")))]:
+    parts = ("grading", "notebooks", "sandbox", "worker", "diagnosis")
+    folders = [assignment.graders, *(package / name for name in parts)]
+    single = [assignment.release, package / "limits.py", package / "assignments.py"]
+    for path in [*single, *(p for folder in folders for p in sorted(folder.rglob("*.py")))]:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -10,9 +10,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.feedback.clean import clean_attachments, clean_outputs
-from autograder.limits import CELLS, SUBMISSION_BYTES
+from autograder.limits import CELLS, PARTS, SUBMISSION_BYTES
 
-PARTS = 2_000_000  # lists and objects of one file: each takes about 80 bytes of memory for 2 of the file
 NUMBER_CHARACTERS = 20
 LANGUAGES = ("", "python", "python3", "ipython", "ipython3")
 

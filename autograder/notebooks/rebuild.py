@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
-
-PARSED_CHARACTERS = 200_000  # a tree takes some hundred times the memory of its text
+from autograder.limits import PARSED_CHARACTERS
 
 
 class WrongNotebook(Exception):

@@ -11,6 +11,7 @@ from pathlib import Path
 from autograder.limits import SCRATCH_BYTES
 from autograder.sandbox import usage
 from autograder.sandbox.surroundings import NOTHING, Surroundings
+from autograder.worker.syscalls import UnknownMachine, machine
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"
 INSIDE = Path("/opt/worker")
@@ -95,6 +96,10 @@ def works() -> str | None:
     """None where a sandbox can be made; else the reason, one line."""
     if executable() is None:
         return "bubblewrap is not installed"
+    try:
+        machine()
+    except UnknownMachine as error:
+        return str(error)
     try:
         tried = subprocess.run(
             command(["/usr/bin/env", "true"], NOTHING), stdin=subprocess.DEVNULL, capture_output=True, timeout=30

@@ -26,8 +26,11 @@ c.ClearSolutions.enforce_metadata = True
 c.ClearHiddenTests.enforce_metadata = True
 c.ClearMarkScheme.enforce_metadata = True
 
+# "OWNER/NAME" where anyone can read the releases: notebooks then get a link to Colab and the address of their data
+c.ColabLinks.repository = ""
 c.GenerateAssignment.preprocessors = [
     "autograder.notebooks.tidy.TidyNotebook",
+    "autograder.notebooks.colab.ColabLinks",
     "nbgrader.preprocessors.IncludeHeaderFooter",
     "nbgrader.preprocessors.LockCells",
     "nbgrader.preprocessors.ClearSolutions",

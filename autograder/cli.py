@@ -113,11 +113,59 @@ def export(
 
 
 @app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
+    assignment: Annotated[
+        str | None, typer.Option(help="Name of the assignment. [default: seen from its cells]")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """For students: run the quick checks of a notebook and say what is missing. Needs no graders."""
+    from autograder.commands.check import check as run
+    from autograder.student_check.run import CannotCheck
+
+    try:
+        ready = run(notebook, assignment, quiet)
+    except CannotCheck as error:
+        stop(error)
+    raise typer.Exit(0 if ready else 1)
+
+
+@app.command()
 def demo(jobs: Jobs = None, quiet: Quiet = False) -> None:
     """The whole course on sample submissions, from nothing to marks and feedback."""
     from autograder.commands.demo import run_demo
 
     _guarded(run_demo, jobs, quiet)
+
+
+@app.command()
+def collect(
+    download: Annotated[Path, typer.Argument(help="The zip archive or folder of a bulk download.")],
+    assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
+    roster: Annotated[Path | None, typer.Option(help="The class as CSV. [default: submitted/roster.csv]")] = None,
+    arrived: Annotated[str | None, typer.Option(help="When all of it arrived, in place of the files' times.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would happen; write nothing.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Sort a bulk download from Canvas or Moodle into submitted/, with arrival times."""
+    from autograder.commands.collect import collect as run
+
+    _guarded(run, download, assignment, roster, arrived, dry_run, quiet)
+
+
+@app.command()
+def report(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Without anybody's name.")] = False,
+    output: Annotated[Path | None, typer.Option(help="HTML file. [default: results/report/NAME.html]")] = None,
+    roster: Annotated[Path | None, typer.Option(help="The class as CSV. [default: submitted/roster.csv]")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """The class at a glance, as one HTML page: marks, tests, mistakes, what is to be marked."""
+    from autograder.commands.report import report as run
+
+    _guarded(run, assignment, anonymous, output, roster, quiet)
 
 
 def _guarded(command: object, *arguments: object) -> None:

@@ -208,7 +208,6 @@ def test_a_reply_ahead_of_the_question_answers_nothing(confined):
             session.request("call", 3.0, name="double", args=(torch.ones(3),), kwargs={}, seed=0)
 
 
-@pytest.mark.xfail(strict=True, reason="follow-through sends the whole file of stand-ins")
 def test_stand_ins_do_not_hold_the_component_under_test(toy_course):  # noqa: F811
     """Follow-through sends only what stands for the parts below: not the text of the tested component, nor of others."""
     text = (toy_course / "autograder/graders/toy/standins.py").read_text() + "\n\ndef quadruple(x):\n    return 4 * x\n"

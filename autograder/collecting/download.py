@@ -116,8 +116,6 @@ def _time_of_entry(entry: zipfile.ZipInfo) -> datetime | None:
     """The time in UTC: of the extra field for it, else the time of day, which is this machine's by convention."""
     if (seconds := _unix_time(entry.extra)) is not None:
         return plausible(datetime.fromtimestamp(seconds, UTC))
-    if entry.date_time[:3] <= (1980, 1, 1):  # what archives hold in place of no time
-        return None
     try:
         return plausible(datetime.fromtimestamp(time.mktime((*entry.date_time, 0, 0, -1)), UTC))
     except (ValueError, OverflowError):
@@ -135,7 +133,7 @@ def _unix_time(extra: bytes) -> int | None:
 
 
 def plausible(moment: datetime) -> datetime | None:
-    """None for a time that nobody handed anything in at."""
+    """None for a time that nobody handed anything in at: archives hold 1980 in place of no time."""
     return moment if datetime(2000, 1, 1, tzinfo=UTC) <= moment <= datetime.now(UTC) + timedelta(days=1) else None
 
 

@@ -1,6 +1,7 @@
 """Faults that a command reports as one line."""
 
 from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.collecting.download import CollectError
 from autograder.demo.submissions import NotASample
 from autograder.grading.cluster import ClusterError
 from autograder.grading.pytest_run import GraderFault
@@ -35,6 +36,7 @@ KNOWN = (
     NotSaved,
     GradebookDiffers,
     BadArrivals,
+    CollectError,
     NotConverted,
     NotPaired,
     FileNotFoundError,

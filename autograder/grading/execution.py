@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 
 from autograder import limits
 from autograder.notebooks.rebuild import grade_id
-from autograder.sandbox.session import Died, Raised, Session, TimedOut, WorkerError
+from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut, WorkerError
 from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier
 
@@ -182,7 +182,8 @@ def _checked_error(error: Any) -> dict[str, Any] | None:
 
 
 def _stopped(name: str, error: WorkerError) -> CellRun:
-    text = f"The cell {name} {error}." if isinstance(error, TimedOut) else f"The cell {name} ended its process."
+    named = isinstance(error, TimedOut | OverLimit)
+    text = f"The cell {name} {error}." if named else f"The cell {name} ended its process."
     described = {"type": "Stopped", "text": text, "place": None}
     shown = {"output_type": "error", "ename": "Stopped", "evalue": text, "traceback": [text]}
     return CellRun([shown], described)

@@ -9,8 +9,9 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import torch
@@ -33,6 +34,11 @@ def _imports(assignment: Assignment) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "notebook"}
     exec(compile(reference_cells(assignment)[IMPORTS], "<imports>", "exec"), names)
     return names
+
+
+@lru_cache(maxsize=4096)
+def _compiled(source: str, cell: str) -> CodeType:
+    return compile(source, f"<cell {cell}>", "exec")
 
 
 def cross(value: Any) -> Any:
@@ -64,7 +70,7 @@ class InProcess:
             cell, source = self.waiting.pop(0)
             # a cell that fails leaves its names unbound, and the tests say so
             with contextlib.suppress(Exception, SystemExit, _TookTooLong), _quiet(), _within(30.0):
-                exec(compile(source, f"<cell {cell}>", "exec"), self.space.names)
+                exec(_compiled(source, cell), self.space.names)
             self._bind(cell)
 
     def request(self, do: str, seconds: float, **fields: Any) -> Any:

@@ -11,7 +11,7 @@ from autograder.assignments import Assignment
 from autograder.grading.execution import Execution, OutOfTime
 from autograder.grading.expect import Mistake
 from autograder.grading.plugin import Finding
-from autograder.sandbox.session import Died, Raised, TimedOut, WorkerError
+from autograder.sandbox.session import Died, OverLimit, Raised, TimedOut, WorkerError
 from autograder.worker.cells import shorten
 
 
@@ -77,6 +77,8 @@ def _stopped(finding: Finding, error: BaseException | None, assignment: Assignme
             return join(text, "Look for a loop that never ends.")
         case OutOfTime():
             return f"Not run: the {limits.TOTAL_SECONDS:g} s that a submission may take were used up before."
+        case OverLimit() as over:
+            return f"The code of the cell {finding.cell} {over}."
         case Died():
             return f"The process ended while the cell {finding.cell} was tested: too much memory, or a call that exits."
         case WorkerError():

@@ -112,6 +112,11 @@ def works() -> str | None:
     return lines[-1]
 
 
+def readable() -> list[Path]:
+    """Folders that every worker can read: the system's, and those of Python."""
+    return [*map(Path, SYSTEM), *interpreter()]
+
+
 def interpreter() -> set[Path]:
     """Folders that Python and its packages live in."""
     places = {Path(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix) if p}

@@ -1,6 +1,7 @@
 """One worker and the conversation with it."""
 
 import os
+import re
 import socket
 import tempfile
 import time
@@ -13,6 +14,8 @@ from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Watch
 from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
+
+PLACE = re.compile(r"[A-Za-z0-9_-]{1,100}:[0-9]{1,6}")  # a cell and a line of it
 
 
 class WorkerError(Exception):
@@ -102,7 +105,8 @@ class Session:
             }:
                 if name == "TookTooLong":
                     raise TimedOut(seconds, place)
-                raise Raised(name[:100], tuple(b for b in bases if isinstance(b, str)), text[:4000], place)
+                known = place if place is not None and PLACE.fullmatch(place) else None
+                raise Raised(name[:100], tuple(b for b in bases if isinstance(b, str)), text[:4000], known)
         self.close()
         raise Died("the reply is malformed")
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from autograder.assignments import ROOT
 from autograder.sandbox import bubblewrap, landlock
 
 Tier = Literal["namespaces", "landlock", "none"]
@@ -15,6 +16,8 @@ def choose(wanted: Literal["auto", "none"]) -> Tier:
     """The strongest tier that works here; `none` only where it was asked for."""
     if wanted == "none":
         return "none"
+    if inside := next((p for p in bubblewrap.readable() if ROOT.is_relative_to(p)), None):
+        raise NoSandbox(f"the course lies in {inside}, which student code can read: put it in a folder of its own")
     no_namespaces = bubblewrap.works()
     if no_namespaces is None:
         return "namespaces"

@@ -48,12 +48,14 @@ def try_pairs(name: str, number: int, step: int = 1) -> PairsOutcome:
 
 def _gain_of_pair(assignment: Assignment, version: Wrong, other: Wrong, alone: tuple[Tried, ...]) -> float:
     replaced = {version.cell: version.source, other.cell: other.source}
-    failing = frozenset(t.name for t in alone if not t.passed)
-    again = find(assignment, replaced, [version.cell], only=failing)
+    roles = {t.name: t.role for t in tests_of(assignment, version.cell)}
+    failing = {t.name for t in alone if not t.passed}
+    # properties earn only with right values: while a value test fails, they need not be run
+    first = frozenset(name for name in failing if roles[name] != "property") or frozenset(failing)
+    again = find(assignment, replaced, [version.cell], only=first)
     if not any(f.passed for f in again.findings):
         return 0.0
-    whole = plain(find(assignment, replaced, [version.cell]))
-    return _gain(alone, whole)
+    return _gain(alone, plain(find(assignment, replaced, [version.cell])))
 
 
 def _on_stand_ins(assignment: Assignment, version: Wrong, cell: str) -> tuple[Tried, ...]:

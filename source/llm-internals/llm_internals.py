@@ -60,7 +60,43 @@
 # %% [markdown]
 # ## Setting up
 #
-# Run these cells first. They import what you need and define the quick checks, the progress bar, a random model with two tiny
+# On Google Colab, run this cell first: it installs what is missing there, and has the models fetched further down. Elsewhere it does nothing.
+
+# %% jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "setup-colab", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["setup"]
+import os
+import re
+import sys
+
+ON_COLAB = "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
+PACKAGES = {
+    "torch": "2.2", "numpy": "1.26", "matplotlib": "3.8", "tqdm": "4.60", "pandas": "2.0", "safetensors": "0.4",
+    "transformers": "5.23", "accelerate": "1.15", "gguf": "0.19",
+}
+
+
+def install_missing():
+    """Let pip install the packages that are not there or too old."""
+    import importlib.metadata
+    import subprocess
+
+    wanted = []
+    for package, oldest in PACKAGES.items():
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found = "0"
+        if [int(n) for n in re.findall(r"\d+", found)[:2]] < [int(n) for n in oldest.split(".")]:
+            wanted.append(f"{package}>={oldest}")
+    if wanted:
+        print("installing", ", ".join(wanted), flush=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], check=True)
+
+
+if ON_COLAB:
+    install_missing()
+
+# %% [markdown]
+# Then run these cells. They import what you need and define the quick checks, the progress bar, a random model with two tiny
 # layers that the checks run on, and a few drawing functions. Nothing to fill in.
 
 # %% nbgrader={"grade": false, "grade_id": "setup-imports", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["setup"]
@@ -90,7 +126,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 import tqdm as tqdm_module
 import transformers
-from IPython.display import Image, display
+from IPython.display import HTML, display
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 np.random.seed(42)
@@ -220,6 +256,31 @@ tiny_tokenizer = AutoTokenizer.from_pretrained(tiny_folder.name)
 tiny_ids = torch.tensor([tiny_tokenizer("the cat sat on")["input_ids"]])  # (1, T)
 
 # %% nbgrader={"grade": false, "grade_id": "setup-figures", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["setup"]
+def alternative_text(figure):
+    """What a figure shows, in words: its titles, what is on the axes, and the names and labels in it."""
+    said = [figure.get_suptitle()]
+    for ax in figure.axes:
+        inside = [text.get_text() for text in ax.texts]
+        key = [text.get_text() for text in ax.get_legend().get_texts()] if ax.get_legend() else []
+        axes = (("across", ax.get_xlabel()), ("up", ax.get_ylabel())) if ax.axison else ()
+        said += [ax.get_title(), *(f"{way}: {name}" for way, name in axes if name)]
+        said += [f"{what}: {', '.join(names)}" for what, names in (("shown", key), ("labels", inside)) if names]
+    return "Figure. " + " ".join("; ".join(filter(None, said)).split())[:800]
+
+
+def figure_as_html(figure):
+    """The figure with its alternative text, for those who hear the notebook instead of seeing it."""
+    import html
+
+    from IPython.core.pylabtools import print_figure
+
+    png = print_figure(figure, base64=True)
+    return png and f'<img src="data:image/png;base64,{png}" alt="{html.escape(alternative_text(figure))}">'
+
+
+plt.Figure._repr_html_ = figure_as_html
+
+
 def printable(text):
     """A token's text for figures: ␣ for a space, escapes for what the figure's font may lack."""
     shown = "".join(c if c.isprintable() and ord(c) < 0x250 else c.encode("unicode_escape").decode() for c in text)
@@ -377,7 +438,7 @@ def fetch_models():
                 print(f"{name}: converting, half a minute", flush=True)
                 convert_gguf(gguf, finished)
             (raw if gguf is None else finished).rename(MODELS / name)
-    print(f"Both models are in {MODELS}. Run the cell above once more.")
+    print(f"Both models are in {MODELS}. If a cell failed for want of them, run it once more.")
 
 
 def convert_gguf(file, folder):
@@ -410,6 +471,8 @@ def open_checkpoint(kind, name_or_path):
                        "of a causal language model, or unset it for the course's own, then restart the kernel.") from None
 
 
+if ON_COLAB:
+    fetch_models()
 model, tokenizer = open_checkpoint(AutoModelForCausalLM, COURSE_MODEL)
 encoder, wordpiece = open_checkpoint(AutoModel, str(MODELS / "all-minilm-l6-v2"))  # MiniLM and its tokenizer
 MODEL_NAME = Path(COURSE_MODEL).name
@@ -2639,7 +2702,10 @@ def save_layer_animation(text, path):
 
 animation = Path(tiny_folder.name) / "attention_layers.gif"  # a temporary folder; give another path to keep it
 print(f"{save_layer_animation('The cat that chased the mouse was tired.', animation)} pictures in {animation.name}")
-Image(data=animation.read_bytes(), format="gif")
+import base64
+
+spoken = "Animation: the attention of every token to every other, mean over the heads, layer by layer from the bottom up."
+HTML(f'<img src="data:image/gif;base64,{base64.b64encode(animation.read_bytes()).decode()}" alt="{spoken}">')
 
 # %% [markdown]
 # *The table follows eight steps: the attention of the newest token, mean over all layers and heads, always as many weights as tokens read. The animation, where your viewer shows it, goes through the layers from the bottom up.*

@@ -59,7 +59,78 @@
 # %% [markdown]
 # ## Setting up
 #
-# Run this cell first (its code is folded: click the bar with the dots to open it). It imports what you need (`torch`,
+# On Google Colab, run this cell first: it installs what is missing there and fetches the data that stand beside the
+# notebook. Elsewhere it does nothing.
+
+# %% jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "setup-colab", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["setup"]
+import os
+import re
+import sys
+from pathlib import Path
+
+ON_COLAB = "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
+COURSE_FILES = ""  # the address of this notebook's folder, where the course has one
+PACKAGES = {"torch": "2.2", "numpy": "1.26", "matplotlib": "3.8", "tqdm": "4.60", "scikit-learn": "1.3"}
+DATA_FILES = {  # and their SHA-256
+    "movie_snippets/train.tsv": "5cb715538926e6aaa551c069468fb69ade4f21c02a4cbafa36cd3edc36c98f66",
+    "movie_snippets/validation.tsv": "7bd40773e652a614496e722a59e4fce0a51b70df8cc177dbf7e04694f185680b",
+    "clause_order/train.tsv": "60eac1d922966cdd29bba194646c0c5de71932912bf686307bdaa306810d2848",
+    "clause_order/validation.tsv": "c772db9f4a6fa4d4b1bf6185d24ecd43c0d0bcf98be6cf3cba155c4489177b9d",
+}
+
+
+def install_missing():
+    """Let pip install the packages that are not there or too old."""
+    import importlib.metadata
+    import subprocess
+
+    wanted = []
+    for package, oldest in PACKAGES.items():
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found = "0"
+        if [int(n) for n in re.findall(r"\d+", found)[:2]] < [int(n) for n in oldest.split(".")]:
+            wanted.append(f"{package}>={oldest}")
+    if wanted:
+        print("installing", ", ".join(wanted), flush=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], check=True)
+
+
+def fetch_data():
+    """Put the data beside the notebook: from data.zip, if you have uploaded that, else from the course's address."""
+    import hashlib
+    import zipfile
+    from urllib.request import urlopen
+
+    for name, sha256 in DATA_FILES.items():
+        path = Path("data", name)
+        if path.is_file():
+            continue
+        if Path("data.zip").is_file():
+            with zipfile.ZipFile("data.zip") as archive:
+                content = archive.read(f"data/{name}")
+        elif COURSE_FILES:
+            with urlopen(f"{COURSE_FILES}/data/{name}", timeout=60) as answer:
+                content = answer.read()
+        else:
+            raise FileNotFoundError(
+                "The data are not here yet. Zip the folder `data` that you were given with the notebook, upload data.zip "
+                "(the folder symbol on the left), and run this cell again."
+            )
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError(f"{name} is not the file that this notebook was made with. Nothing was kept of it.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        print(f"data/{name} is here")
+
+
+if ON_COLAB:
+    install_missing()
+    fetch_data()
+
+# %% [markdown]
+# Then run this cell (its code is folded: click the bar with the dots to open it). It imports what you need (`torch`,
 # `nn`, `F`, `optim`, `math`, `re`, `np`, `Counter`, `tqdm`) and defines the quick checks and the progress bar.
 # Nothing to fill in.
 
@@ -216,6 +287,31 @@ movie_train, movie_val = read_rows("movie_snippets", "train"), read_rows("movie_
 clause_train, clause_val = read_rows("clause_order", "train"), read_rows("clause_order", "validation")
 
 # %% jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "setup-figures", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["setup"]
+def alternative_text(figure):
+    """What a figure shows, in words: its titles, what is on the axes, and the names and labels in it."""
+    said = [figure.get_suptitle()]
+    for ax in figure.axes:
+        inside = [text.get_text() for text in ax.texts]
+        key = [text.get_text() for text in ax.get_legend().get_texts()] if ax.get_legend() else []
+        axes = (("across", ax.get_xlabel()), ("up", ax.get_ylabel())) if ax.axison else ()
+        said += [ax.get_title(), *(f"{way}: {name}" for way, name in axes if name)]
+        said += [f"{what}: {', '.join(names)}" for what, names in (("shown", key), ("labels", inside)) if names]
+    return "Figure. " + " ".join("; ".join(filter(None, said)).split())[:800]
+
+
+def figure_as_html(figure):
+    """The figure with its alternative text, for those who hear the notebook instead of seeing it."""
+    import html
+
+    from IPython.core.pylabtools import print_figure
+
+    png = print_figure(figure, base64=True)
+    return png and f'<img src="data:image/png;base64,{png}" alt="{html.escape(alternative_text(figure))}">'
+
+
+plt.Figure._repr_html_ = figure_as_html
+
+
 def heatmap(ax, values, title, xlabel, ylabel, xticks=None, yticks=None, numbers=False, **options):
     """Draw a matrix into `ax`, with words as ticks and the numbers inside if asked for."""
     values = torch.as_tensor(values).detach().cpu().numpy()

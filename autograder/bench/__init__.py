@@ -1,0 +1,1 @@
+"""Grading measured beside other autograders, on the same submissions with the same checks."""

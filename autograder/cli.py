@@ -104,12 +104,14 @@ def verify(
 @app.command()
 def export(
     output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("marks.csv"),
+    roster: Annotated[Path | None, typer.Option(help="The class as CSV. [default: submitted/roster.csv]")] = None,
+    canvas: Annotated[bool, typer.Option("--canvas", help="In the form that Canvas's gradebook imports.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the marks of all assignments as CSV."""
+    """Write the marks of all assignments as CSV, with late penalties as of now."""
     from autograder.commands.export import export_csv
 
-    _guarded(export_csv, output, quiet)
+    _guarded(export_csv, output, roster, canvas, quiet)
 
 
 @app.command()
@@ -129,6 +131,18 @@ def check(
     except CannotCheck as error:
         stop(error)
     raise typer.Exit(0 if ready else 1)
+
+
+@app.command()
+def gradescope(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    output: Annotated[Path, typer.Option(help="The zip to write.")] = Path("gradescope.zip"),
+    quiet: Quiet = False,
+) -> None:
+    """Write an autograder zip for Gradescope."""
+    from autograder.commands.gradescope import write_package
+
+    _guarded(write_package, assignment, output, quiet)
 
 
 @app.command()
@@ -166,6 +180,31 @@ def report(
     from autograder.commands.report import report as run
 
     _guarded(run, assignment, anonymous, output, roster, quiet)
+
+
+@app.command()
+def explain(
+    student: Annotated[str, typer.Argument(help="Name of the student's folder in submitted/.")],
+    test: Annotated[str, typer.Argument(help="Name of a hidden test, or a part that only one has.")],
+    assignment: Annotated[str | None, typer.Option(help="Where the student has several.")] = None,
+    sandbox: SandboxOption = Sandbox.auto,
+) -> None:
+    """For instructors: one hidden test on one submission, with its real inputs, found and expected."""
+    from autograder.commands.explain import explain as run
+
+    _guarded(run, student, test, assignment, sandbox.value)
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(help="An empty folder, or one that was published before.")],
+    assignment: Annotated[list[str] | None, typer.Option(help="Only this assignment; may be repeated.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write what students may have: notebooks, data, packages, a README. Nothing else gets in."""
+    from autograder.commands.publish import publish as run
+
+    _guarded(run, folder, assignment, quiet)
 
 
 def _guarded(command: object, *arguments: object) -> None:

@@ -1,6 +1,5 @@
 """A made-up class of sixty: result files with a realistic spread of marks, mistakes and mishaps."""
 
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +10,15 @@ from autograder.grading.plugin import title_of
 from autograder.grading.result import CellOutcome, Result, TestOutcome
 from autograder.misconceptions.bank import wrong_versions
 
-FIRST = "Ada Ben Chloé Dario Elif Farid Gita Hana Ivan Jo Kwame Lena Mei Noah Olu Priya Quentin Rosa Sami Tuyết".split()
-LAST = "Lovelace O'Neil García Żak Kim Nguyễn Okafor Müller Singh Rossi".split()
+FIRST = ("Ada", "Ben", "Chloé", "Dario", "Elif", "Farid", "Gita", "Hana", "Ivan", "Jo", "Kwame", "Lena", "Mei", "Noah", "Olu", "Priya", "Quentin", "Rosa", "Sami", "Tuyết")  # fmt: skip
+LAST = ("Lovelace", "O'Neil", "García", "Żak", "Kim", "Nguyễn", "Okafor", "Müller", "Singh", "Rossi")
 HARD = {"mha": 0.3, "transformer-block": 0.35, "mini-transformer": 0.4, "train": 0.45, "sdpa": 0.25}
 
 
 def students(count: int = 60) -> list[tuple[str, str]]:
     """Ids and names; the first one's name is an attack on whoever reads the page."""
     named = [f"{FIRST[n % 20]} {LAST[(n * 7 + n // 20) % 10]}" for n in range(count)]
-    named[0] = "<script>alert(1)</script> \"Ada\" & Co"
+    named[0] = '<script>alert(1)</script> "Ada" & Co'
     return [(f"s{n:03}", name) for n, name in enumerate(named)]
 
 
@@ -38,7 +37,9 @@ def results(assignment: Assignment, count: int = 60, seed: int = 7) -> Iterator[
         yield student, _result(assignment, luck, bank, ability, number)
 
 
-def _result(assignment: Assignment, luck: random.Random, bank: dict[str, list[str]], ability: float, number: int) -> Result:
+def _result(
+    assignment: Assignment, luck: random.Random, bank: dict[str, list[str]], ability: float, number: int
+) -> Result:
     cells: dict[str, CellOutcome] = {}
     broken: set[str] = set()
     for cell in assignment.upstream:
@@ -72,7 +73,10 @@ def _outcome(test, failed, blank, hangs, mistake, through, luck) -> TestOutcome:
     if blank:
         status, message = "could-not-run", f"Not filled in yet in the cell {test.cell}, line 14."
     elif hangs:
-        status, message = "could-not-run", f"The code of the cell {test.cell} did not finish within 10 s. Look for a loop."
+        status, message = (
+            "could-not-run",
+            f"The code of the cell {test.cell} did not finish within 10 s. Look for a loop.",
+        )
     elif mistake is None and luck.random() < 0.5:
         status, message = "could-not-run", f"Your code raised TypeError in the cell {test.cell}, line 9: <b>oops</b>"
     return TestOutcome(test.name, title, status, test.points, 0.0, message, mistake)
@@ -86,7 +90,16 @@ def _ungraded(assignment: Assignment, reason: str) -> Result:
         assignment.test_cell(c): CellOutcome(0.0, p, (TestOutcome("not_graded", "x", "could-not-run", p, 0.0),))
         for c, p in points.items()
     }
-    return Result(assignment.name, f"{assignment.stem}.ipynb", "could-not-run", 0.0, sum(points.values()), 0.0, cells, error=reason)
+    return Result(
+        assignment.name,
+        f"{assignment.stem}.ipynb",
+        "could-not-run",
+        0.0,
+        sum(points.values()),
+        0.0,
+        cells,
+        error=reason,
+    )
 
 
 def write_class(assignment: Assignment, course: Path, count: int = 60) -> list[str]:
@@ -97,11 +110,3 @@ def write_class(assignment: Assignment, course: Path, count: int = 60) -> list[s
     rows = "".join(f'{student},"{name.replace(chr(34), chr(34) * 2)}"\n' for student, name in students(count))
     (course / "submitted" / "roster.csv").write_text(f"id,name\n{rows}", encoding="utf-8")
     return [student for student, _ in students(count)]
-
-
-if __name__ == "__main__":
-    import sys
-
-    from autograder.assignments import ASSIGNMENTS
-
-    print(json.dumps(write_class(ASSIGNMENTS[sys.argv[2]], Path(sys.argv[1]))))

@@ -66,10 +66,11 @@ def test_a_wrong_cell_hears_what_the_quick_check_says(tmp_path: Path, source: st
 @pytest.mark.usefixtures("toy_course")
 def test_quick_checks_are_the_released_ones(tmp_path: Path) -> None:
     """A quick check that was edited in the notebook says nothing: the released one is run."""
-    given = notebook(double="def double(x):\n    return x", quadruple=QUADRUPLE)
+    given = notebook(double="def double(x):\n    return x", quadruple="def quadruple(x):\n    return 4 * x")
     given.cells[2].source = "assert True"
     code, output = checked(tmp_path / "toy.ipynb", given)
     assert code == 1
+    assert "assert double(1) == 2" in output and "1 of 2 parts" in output
     assert "The locked cell double-tests was changed" in output
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 from nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401
+from typer.testing import CliRunner
 
+from autograder.cli import app
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.export import export_marks
 from autograder.nbgrader_plugin.gradebook import database_url
+from autograder.nbgrader_plugin.late import BadArrivals
 
 
 def exported(course: Course) -> dict[str, dict[str, str]]:
@@ -47,7 +50,14 @@ def test_each_student_has_a_row_with_sums_and_every_cell(course):
 
 @pytest.mark.parametrize(
     ("name", "written"),
-    [('O"Neil, Ada\nb', 'O"Neil, Ada\nb'), ("=HYPERLINK(1)", "'=HYPERLINK(1)"), ("Müller", "Müller")],
+    [
+        ('O"Neil, Ada\nb', 'O"Neil, Ada\nb'),
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("  =1+1", "'  =1+1"),
+        ("＝1+1", "'＝1+1"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("Müller", "Müller"),
+    ],
 )
 def test_names_are_quoted_and_never_formulas(course, name, written):
     """Stock nbgrader quotes nothing; a spreadsheet computes what begins with an equals sign."""
@@ -80,3 +90,121 @@ def test_an_export_without_a_gradebook_is_one_clear_line(course):
     with pytest.raises(FileNotFoundError, match="grade something first"):
         export_marks(Path("marks.csv"))
     assert not (course.root / "gradebook.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("extension", "penalty"),
+    [
+        ("ada,{0},2026-11-23T00:00:00+01:00", 0.0),
+        ("ada,{0},2026-11-22T15:00:00+01:00", 3.3),
+        ("ada,{0},2026-11-01T00:00:00", 3.3),
+        ("ben,{0},2026-12-24T00:00:00", 3.3),
+        ("ada,other,2026-12-24T00:00:00", 3.3),
+    ],
+)
+def test_an_extension_moves_one_students_due_date_back(course, extension, penalty):
+    """For that student and assignment alone, and never forward."""
+    late_submission(course)
+    (course.root / "submitted" / "extensions.csv").write_text(
+        f"student,assignment,until\n{extension.format(TINY.name)}\n"
+    )
+    row = exported(course)["ada"]
+    assert (float(row["late_penalty"]), float(row["total"])) == (penalty, 3.3 - penalty)
+    assert (row["seconds_late"] == "0") == (penalty == 0)
+    assert row["due"] >= "2026-11-20T12:00:00"
+
+
+def late_submission(course: Course, config: str = 'c.LateSubmissionPlugin.penalty_method = "zero"') -> None:
+    """Full marks for code, due on the 20th at noon, arrived on the 22nd at 17:00 UTC."""
+    course.submit("ada", RIGHT)
+    (course.root / "submitted" / "arrivals.csv").write_text(
+        f"student,assignment,time\nada,{TINY.name},2026-11-22T18:00:00+01:00\n"
+    )
+    autograde_class(TINY, fake_grade_all)
+    with Gradebook(database_url(course.root)) as gradebook:
+        gradebook.update_or_create_assignment(TINY.name, duedate="2026-11-20 12:00:00 UTC")
+    with (course.root / "nbgrader_config.py").open("a") as file:
+        file.write(f"\n{config}\n")
+
+
+@pytest.mark.parametrize(
+    ("until", "penalty"),
+    [
+        ("2026-11-22T17:00:00", 0.0),
+        ("2026-11-22T16:45:00", 0.0),
+        ("2026-11-22T16:44:59", 0.33),
+        ("2026-11-21T16:59:59", 0.66),
+        ("2026-11-20T12:00:00", 0.99),
+    ],
+)
+def test_a_share_for_each_day_begun_is_ready_to_be_chosen(course, until, penalty):
+    """By its name in the configuration; the first quarter of an hour costs nothing."""
+    late_submission(course, 'c.AssignLatePenalties.plugin_class = "autograder.nbgrader_plugin.late.PercentADay"')
+    (course.root / "submitted" / "extensions.csv").write_text(f"student,assignment,until\nada,{TINY.name},{until}\n")
+    assert float(exported(course)["ada"]["late_penalty"]) == pytest.approx(penalty)
+
+
+def test_a_damaged_extension_is_named(course):
+    """One line; no marks leave with half of the extensions."""
+    late_submission(course)
+    (course.root / "submitted" / "extensions.csv").write_text("student,assignment,until\nada,x,soon\n")
+    with pytest.raises(BadArrivals, match=r"extensions.csv, line 2: expected student,assignment,until"):
+        export_marks(course.root / "marks.csv")
+
+
+ROSTER = """id,name,canvas_id,email
+ada,"Lovelace, Ada",7,ada@example.org
+ben,=Ben,8,
+cleo,Cleo,,
+dora,Dora,10,
+"""
+
+
+def class_of_four(course: Course) -> Path:
+    """Two submissions, one with an answer that waits for a person, and a roster of four."""
+    course.submit("ada", RIGHT)
+    course.submit("ben", RIGHT | {"q1-why": "Because."})
+    course.submit("cleo", {})
+    autograde_class(TINY, fake_grade_all)
+    path = course.root / "submitted" / "roster.csv"
+    path.write_text(ROSTER)
+    return path
+
+
+def test_the_roster_adds_names_ids_and_those_who_handed_nothing_in(course):
+    """Found in submitted/ by the command."""
+    class_of_four(course)
+    path = course.root / "out.csv"
+    done = CliRunner().invoke(app, ["export", "--output", str(path)])
+    assert done.exit_code == 0, done.output
+    with path.open(newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert (rows["ada"]["name"], rows["ada"]["canvas_id"]) == ("Lovelace, Ada", "7")
+    assert (rows["dora"]["status"], rows["dora"]["canvas_id"], rows["dora"]["total"]) == ("missing", "10", "0.0")
+    assert "1 of them are not final" in " ".join(done.stderr.split())
+
+
+def test_canvas_gets_the_form_that_it_imports(course):
+    """Its five columns, then a column for each assignment; points in the second line; nothing for what is missing."""
+    class_of_four(course)
+    path = course.root / "canvas.csv"
+    done = CliRunner().invoke(app, ["export", "--canvas", "--output", str(path)])
+    assert done.exit_code == 0, done.output
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", TINY.name],
+        ["    Points Possible", "", "", "", "", "5.3"],
+        ["Lovelace, Ada", "7", "", "", "", "3.3"],
+        ["'=Ben", "8", "", "", "", "3.3"],
+        ["Dora", "10", "", "", "", ""],
+    ]
+    assert "left out, for want of a Canvas id: cleo" in " ".join(done.stderr.split())
+
+
+def test_canvas_without_its_ids_is_one_line(course):
+    """Nothing is written."""
+    class_of_four(course).write_text("id,name\nada,Ada\n")
+    done = CliRunner().invoke(app, ["export", "--canvas", "--output", str(course.root / "canvas.csv")])
+    assert done.exit_code == 2 and "canvas_id" in done.stderr and done.stderr.count("\n") == 1
+    assert not (course.root / "canvas.csv").exists()

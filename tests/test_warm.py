@@ -152,3 +152,19 @@ def test_without_a_warm_parent_workers_start_cold(seen, monkeypatch):
     with Session("namespaces", seen) as session:
         assert run(session, "print(1)") == "1"
     assert warm._refusals.pop(seen) == "no"
+
+
+def test_idle_parents_are_not_heaped_up(tmp_path, tier):
+    """At most two parents stay; one whose worker is alive is not ended."""
+    folders = [tmp_path / name for name in "abcd"]
+    for folder in folders:
+        folder.mkdir()
+    with Session("namespaces", Surroundings(folders[0])) as first:
+        for folder in folders[1:]:
+            with Session("namespaces", Surroundings(folder)) as other:
+                assert run(other, "print(1)") == "1"
+        assert run(first, "print('alive')") == "alive"
+        mine = [seen for seen in warm._parents if seen.files in folders]
+        assert len(mine) == 2 and mine[0].files == folders[0]
+    for seen in mine:
+        warm._parents.pop(seen).close()

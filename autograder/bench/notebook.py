@@ -97,8 +97,8 @@ def notebook(answers: dict[str, str], checks: bool) -> NotebookNode:
             _markdown(f"What does the figure of {name} show?"),
         ]
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    return new_notebook(cells=[*cells, _markdown("## Summary"), _code("demo-end", "print('done')", ["demo"], locked=True)],
-                        metadata={"kernelspec": kernel})  # fmt: skip
+    cells += [_markdown("## Summary"), _code("demo-end", "print('done')", ["demo"], locked=True)]
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
 def blank() -> dict[str, str]:

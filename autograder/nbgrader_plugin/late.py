@@ -3,33 +3,49 @@
 Arrival times come from whoever collects: `submitted/arrivals.csv` with the columns student, assignment and time (ISO
 8601; without an offset it is UTC). nbgrader would believe a `timestamp.txt` inside the submission, which the student
 can write. A submission without an entry counts as on time.
+
+Who may hand in later stands in `submitted/extensions.csv`: student, assignment and until. Penalties are computed when
+marks leave the gradebook, so both files and the due date may change until then.
 """
 
 import csv
 import io
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
 from nbgrader.api import Gradebook, SubmittedAssignment
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
+from traitlets import Float
 from traitlets.config import Config
+from traitlets.utils.importstring import import_item
 
 ARRIVALS = "arrivals.csv"
+EXTENSIONS = "extensions.csv"
 
-Arrivals = dict[tuple[str, str], datetime]
+Arrivals = dict[tuple[str, str], datetime]  # by student and assignment, in UTC, naive as the gradebook keeps times
+Extensions = dict[tuple[str, str], datetime]
 
 
 class BadArrivals(Exception):
-    """A line of the arrivals file that cannot be read; one line."""
+    """A line of the arrivals or extensions file that cannot be read; one line."""
 
 
 def arrival_times(submitted: Path) -> Arrivals:
-    """Arrival times in UTC (naive, as the gradebook keeps them) by student and assignment."""
-    path = submitted / ARRIVALS
+    """When each submission arrived."""
+    return _read(submitted / ARRIVALS, "time")
+
+
+def extensions(submitted: Path) -> Extensions:
+    """Until when a student may hand in an assignment, for those who got more time than the others."""
+    return _read(submitted / EXTENSIONS, "until")
+
+
+def _read(path: Path, column: str) -> dict[tuple[str, str], datetime]:
     if not path.is_file():
         return {}
-    times: Arrivals = {}
+    times: dict[tuple[str, str], datetime] = {}
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -37,11 +53,11 @@ def arrival_times(submitted: Path) -> Arrivals:
     with io.StringIO(text, newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             try:
-                moment = datetime.fromisoformat(row["time"].strip())
+                moment = datetime.fromisoformat(row[column].strip())
                 key = row["student"].strip(), row["assignment"].strip()
             except (KeyError, ValueError, AttributeError):
                 raise BadArrivals(
-                    f"{path.name}, line {number}: expected student,assignment,time with a time such as "
+                    f"{path.name}, line {number}: expected student,assignment,{column} with a time such as "
                     "2026-11-22T18:00:00+01:00"
                 ) from None
             times[key] = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
@@ -70,12 +86,38 @@ def _recorded_arrival(self: CourseDirectory, dest_path: str) -> datetime | None:
     return times.get((student, assignment))
 
 
-def late_penalty(submission: SubmittedAssignment, config: Config) -> float:
+def due_date(submission: SubmittedAssignment, granted: Extensions) -> datetime | None:
+    """When the submission is due, in UTC: the assignment's date, or a later one that this student was granted."""
+    due = submission.duedate  # with an extension that stands in the gradebook
+    until = granted.get((submission.student.id, submission.assignment.name))
+    return max(due, until) if due and until else due
+
+
+def seconds_late(submission: SubmittedAssignment, granted: Extensions) -> float:
+    """0 where nothing is due, or no arrival was recorded."""
+    due, arrived = due_date(submission, granted), submission.timestamp
+    return max(0.0, (arrived - due).total_seconds()) if due and arrived else 0.0
+
+
+def late_penalty(submission: SubmittedAssignment, config: Config, granted: Extensions) -> float:
     """Points that lateness costs, by the course's `LateSubmissionPlugin`, computed now: due dates may have moved."""
-    seconds = submission.total_seconds_late
+    seconds = seconds_late(submission, granted)
     if seconds <= 0:
         return 0.0
     chosen = config.AssignLatePenalties.get("plugin_class", LateSubmissionPlugin)
+    plugin = import_item(chosen) if isinstance(chosen, str) else chosen
     score = submission.score
-    penalty = chosen(config=config).late_submission_penalty(submission.student.id, score, seconds)
+    penalty = plugin(config=config).late_submission_penalty(submission.student.id, score, seconds)
     return min(max(float(penalty or 0.0), 0.0), score)
+
+
+class PercentADay(LateSubmissionPlugin):
+    """Takes a share of the score for each day begun; see `nbgrader_config.py`."""
+
+    percent = Float(10.0, help="of the score, for each day begun").tag(config=True)
+    grace_minutes = Float(15.0, help="that cost nothing").tag(config=True)
+
+    def late_submission_penalty(self, student_id: str, score: float, total_seconds_late: float) -> float:
+        if total_seconds_late <= 60 * self.grace_minutes:
+            return 0.0
+        return min(score, score * self.percent / 100 * math.ceil(total_seconds_late / 86_400))

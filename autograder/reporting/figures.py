@@ -9,6 +9,7 @@ from statistics import median
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,7 +18,7 @@ from autograder.reporting.gather import KINDS, ClassResults, Kind
 # Okabe and Ito (2008): told apart with every kind of colour vision, and dark to light in this order on paper, too
 COLOURS: dict[Kind, str] = {
     "passed": "#0072B2",
-    "through": "#7CC4EC",
+    "through": "#A9D8F5",
     "wrong": "#E69F00",
     "error": "#B94700",
     "blank": "#C9CDD2",
@@ -67,11 +68,12 @@ def marks(results: ClassResults) -> Picture:
     def draw(axes: Axes) -> str:
         counts, _, _ = axes.hist(np.clip(scores, 0, most), bins=edges, color=BAR, rwidth=0.92)
         middle = float(np.median(scores))
-        axes.axvline(middle, color=COLOURS["error"], linewidth=2, linestyle=(0, (4, 2)))
+        halo = [patheffects.withStroke(linewidth=4, foreground="white")]  # so that it shows on a bar
+        axes.axvline(middle, color=INK, linewidth=2, path_effects=halo)
         right = middle < 0.7 * most
         axes.annotate(
             f"median {middle:g}", (middle, 1), xycoords=("data", "axes fraction"), xytext=(6 if right else -6, -4),
-            textcoords="offset points", ha="left" if right else "right", va="top", color=COLOURS["error"],
+            textcoords="offset points", ha="left" if right else "right", va="top", weight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
         )  # fmt: skip
         axes.set_ylim(0, max(counts) * 1.18)
@@ -81,11 +83,16 @@ def marks(results: ClassResults) -> Picture:
         axes.yaxis.get_major_locator().set_params(integer=True)
         quarter, three = np.percentile(scores, [25, 75])
         return (
-            f"Histogram of the automatic points of {len(scores)} submissions: median {middle:g} of {most:g}, the middle "
-            f"half between {quarter:g} and {three:g}, lowest {scores.min():g}, highest {scores.max():g}."
+            f"Histogram of the automatic points of {len(scores)} submissions: median {middle:g} of {most:g}, the "
+            f"middle half between {quarter:g} and {three:g}, lowest {scores.min():g}, highest {scores.max():g}."
         )
 
-    return _drawn(6.4, 3.3, draw)
+    return _drawn(6.4, _tall(results), draw)
+
+
+def _tall(results: ClassResults) -> float:
+    """Height of the two pictures that stand side by side."""
+    return max(2.6, 0.9 + 0.26 * len(results.assignment.upstream))
 
 
 def components(results: ClassResults) -> Picture:
@@ -94,10 +101,12 @@ def components(results: ClassResults) -> Picture:
     for cell in map(results.assignment.test_cell, results.assignment.upstream):
         found = [r.cells[cell] for r in results.graded.values() if cell in r.cells]
         if found:
-            shares[cell.removesuffix("-tests")] = sum(c.score for c in found) / max(1e-9, sum(c.max_score for c in found))
+            most = sum(c.max_score for c in found)
+            shares[cell.removesuffix("-tests")] = sum(c.score for c in found) / max(1e-9, most)
 
     def draw(axes: Axes) -> str:
         places = range(len(shares))
+        axes.barh(places, [100] * len(shares), color=COLOURS["blank"], alpha=0.45, height=0.66)
         axes.barh(places, [100 * s for s in shares.values()], color=BAR, height=0.66)
         for place, share in zip(places, shares.values(), strict=True):
             inside = share > 0.2
@@ -113,7 +122,7 @@ def components(results: ClassResults) -> Picture:
         told = ", ".join(f"{name} {100 * s:.0f} %" for name, s in sorted(shares.items(), key=lambda item: item[1]))
         return f"Share of each part's points that the class earned, lowest first: {told}."
 
-    return _drawn(6.4, max(2.0, 0.9 + 0.26 * len(shares)), draw)
+    return _drawn(6.4, _tall(results), draw)
 
 
 def pass_rates(results: ClassResults) -> Picture:
@@ -152,7 +161,7 @@ def pass_rates(results: ClassResults) -> Picture:
                            columnspacing=1.4, handletextpad=0.5)  # fmt: skip
         low = sorted(tests, key=lambda t: t.rate)[:5]
         told = "; ".join(f"{t.cell}: {t.title} ({100 * t.rate:.0f} %)" for t in low)
-        return f"Bars for {len(tests)} hidden tests: which share of the submissions passed. Lowest: {told}. The table below has all."
+        return f"Share of the submissions that passed each of {len(tests)} hidden tests. Lowest: {told}. All: below."
 
     return _drawn(11.2, 0.9 + 0.215 * place, draw)
 
@@ -163,8 +172,8 @@ def mistakes(results: ClassResults) -> Picture:
 
     def draw(axes: Axes) -> str:
         counts = [len(m.students) for m in shown]
-        labels = [m.known.mistake if m.known else m.id for m in shown]
-        wrapped = ["\n".join(textwrap.wrap(textwrap.shorten(t, 132, placeholder=" …"), 68)) for t in labels]
+        labels = [f"{m.known.cell}: {m.known.mistake}" if m.known else m.id for m in shown]
+        wrapped = [_in_two(textwrap.shorten(t, 132, placeholder=" …")) for t in labels]
         axes.barh(range(len(shown)), counts, color=COLOURS["wrong"], height=0.62)
         for place, count in enumerate(counts):
             axes.text(count + 0.01 * max(counts), place, f" {count}", va="center", weight="bold")
@@ -177,6 +186,11 @@ def mistakes(results: ClassResults) -> Picture:
         return "Bars: students for each mistake. " + "; ".join(f"{n}: {t}" for n, t in zip(counts, labels, strict=True))
 
     return _drawn(11.2, 0.8 + 0.44 * len(shown), draw)
+
+
+def _in_two(text: str) -> str:
+    """Long text in two lines of about the same length."""
+    return text if len(text) <= 66 else "\n".join(textwrap.wrap(text, max(34, len(text) // 2 + 6)))
 
 
 def times(results: ClassResults) -> Picture:

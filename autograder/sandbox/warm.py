@@ -18,6 +18,7 @@ from autograder.sandbox import bubblewrap
 from autograder.sandbox.surroundings import Surroundings
 
 FILES = Path("/opt/files")
+MOST_PARENTS = 2  # idle ones beyond that are ended: each holds some 300 MB
 COLD = "COURSE_COLD_WORKERS"  # set to 1 to start every worker anew
 NESTED_UID = 65534
 
@@ -26,26 +27,28 @@ class NotWarm(Exception):
     """There is no warm worker to be had; one that starts cold will do."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Child:
     """A worker that was forked; `pid` is its number outside of the sandbox."""
 
     descriptor: int
     pid: int
+    ended: bool = False
 
     def inside(self) -> bubblewrap.Inside:
         return bubblewrap.Inside(self.pid)
 
     def kill(self) -> None:
         """End the worker, and with it all of its namespace. May be called twice."""
-        with contextlib.suppress(ProcessLookupError, OSError):
+        with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
 
     def wait(self) -> None:
         """After `kill`: until it has ended."""
-        with contextlib.suppress(OSError, ValueError):
+        if not self.ended:
             select.select([self.descriptor], [], [], limits.START_SECONDS)
             os.close(self.descriptor)
+            self.ended = True
 
 
 class Parent:
@@ -54,6 +57,7 @@ class Parent:
     def __init__(self, seen: Surroundings) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control = ours
+        self.children: list[Child] = []
         settings = {
             "modules": list(seen.modules),
             "nested": os.geteuid() != 0,
@@ -90,10 +94,16 @@ class Parent:
         if message != b"forked" or len(descriptors) != 1:
             raise NotWarm(message.decode(errors="replace") or "the warm parent has ended")
         try:
-            return Child(descriptors[0], _pid(descriptors[0]))
+            self.children.append(Child(descriptors[0], _pid(descriptors[0])))
+            return self.children[-1]
         except ValueError:
             os.close(descriptors[0])
             raise NotWarm("the worker ended at once") from None
+
+    def idle(self) -> bool:
+        """Whether no worker of it is left, which would end with it."""
+        self.children = [child for child in self.children if not child.ended]
+        return not self.children
 
     def close(self) -> None:
         self.control.close()
@@ -122,6 +132,7 @@ def child(seen: Surroundings, channel: int, confined: dict[str, object]) -> Chil
     for last in (False, True):
         try:
             if seen not in _parents:
+                _make_room()
                 _parents[seen] = Parent(seen)
             return _parents[seen].fork(channel, confined)
         except NotWarm as reason:  # the parent may have been killed: another one is tried, once
@@ -131,6 +142,14 @@ def child(seen: Surroundings, channel: int, confined: dict[str, object]) -> Chil
                 _refusals[seen] = str(reason)
                 raise
     raise AssertionError
+
+
+def _make_room() -> None:
+    """End the oldest parents that are idle, until there is room for another."""
+    for seen in [seen for seen, parent in _parents.items() if parent.idle()]:
+        if len(_parents) < MOST_PARENTS:
+            return
+        _parents.pop(seen).close()
 
 
 @atexit.register

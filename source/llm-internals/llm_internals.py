@@ -260,7 +260,9 @@ def alternative_text(figure):
     """What a figure shows, in words: its titles, what is on the axes, and the names and labels in it."""
     said = [figure.get_suptitle()]
     for ax in figure.axes:
-        inside = [text.get_text() for text in ax.texts]
+        ticks = [*ax.get_xticklabels(), *ax.get_yticklabels()] if ax.axison else []
+        words = dict.fromkeys(text.get_text() for text in (*ax.texts, *ticks))
+        inside = [w for w in words if any(map(str.isalpha, w)) and "mathdefault" not in w]  # no numbers
         key = [text.get_text() for text in ax.get_legend().get_texts()] if ax.get_legend() else []
         axes = (("across", ax.get_xlabel()), ("up", ax.get_ylabel())) if ax.axison else ()
         said += [ax.get_title(), *(f"{way}: {name}" for way, name in axes if name)]
@@ -334,9 +336,11 @@ def wilson(hits, trials):
 # A causal language model is one function. It reads the ids of $T$ tokens and gives, for each of them, one number (a *logit*) for every
 # token that could come next:
 #
-# $$\underbrace{\text{ids}}_{(1,\,T)} \;\to\; \underbrace{\text{embedding}}_{(1,\,T,\,d)} \;\to\;
-# \underbrace{N \times (\text{attention} + \text{feed-forward})}_{(1,\,T,\,d)} \;\to\; \underbrace{\text{norm}}_{(1,\,T,\,d)} \;\to\;
-# \underbrace{\text{logits}}_{(1,\,T,\,V)}$$
+# $$\begin{gathered}
+# \underbrace{\text{ids}}_{(1,\,T)} \;\to\; \underbrace{\text{embedding}}_{(1,\,T,\,d)} \;\to\;
+# \underbrace{N \times (\text{attention} + \text{feed-forward})}_{(1,\,T,\,d)} \\
+# \to\; \underbrace{\text{norm}}_{(1,\,T,\,d)} \;\to\; \underbrace{\text{logits}}_{(1,\,T,\,V)}
+# \end{gathered}$$
 #
 # $V$ is the size of the vocabulary, $d$ the width of the model. After this section you can load such a model, read its dimensions
 # off whatever its family calls them, and say where its parameters sit.
@@ -2914,7 +2918,7 @@ plt.show()
 #
 # ### Before you hand in
 #
-# Save the notebook, then run the last cell. It lists the quick checks that passed in this session and the answers that are still empty in the saved file. Hand in the `.ipynb` file.
+# Save the notebook, then run the last cell. It lists the quick checks that passed in this session and the answers that are still empty in the saved file. In a terminal in the course's folder, `python -m autograder check llm-internals/llm_internals.ipynb` runs the quick checks afresh and lists what is missing. Hand in the `.ipynb` file.
 
 # %% nbgrader={"grade": false, "grade_id": "demo-checklist", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["demo"]
 import json

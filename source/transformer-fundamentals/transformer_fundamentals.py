@@ -291,7 +291,9 @@ def alternative_text(figure):
     """What a figure shows, in words: its titles, what is on the axes, and the names and labels in it."""
     said = [figure.get_suptitle()]
     for ax in figure.axes:
-        inside = [text.get_text() for text in ax.texts]
+        ticks = [*ax.get_xticklabels(), *ax.get_yticklabels()] if ax.axison else []
+        words = dict.fromkeys(text.get_text() for text in (*ax.texts, *ticks))
+        inside = [w for w in words if any(map(str.isalpha, w)) and "mathdefault" not in w]  # no numbers
         key = [text.get_text() for text in ax.get_legend().get_texts()] if ax.get_legend() else []
         axes = (("across", ax.get_xlabel()), ("up", ax.get_ylabel())) if ax.axison else ()
         said += [ax.get_title(), *(f"{way}: {name}" for way, name in axes if name)]
@@ -885,7 +887,11 @@ with public_check("TokenEmbedding: initial weights"):
 # Each position $p$ gets a fixed vector of sines and cosines of different wavelengths (Vaswani et al. 2017, section
 # 3.5):
 #
-# $$\mathrm{pe}[p, 2i] = \sin\!\left(\frac{p}{10000^{2i/d}}\right), \qquad \mathrm{pe}[p, 2i+1] = \cos\!\left(\frac{p}{10000^{2i/d}}\right), \qquad i = 0, 1, \dots, \tfrac d2 - 1.$$
+# $$\begin{gathered}
+# \mathrm{pe}[p, 2i] = \sin\!\left(\frac{p}{10000^{2i/d}}\right), \\
+# \mathrm{pe}[p, 2i+1] = \cos\!\left(\frac{p}{10000^{2i/d}}\right), \\
+# i = 0, 1, \dots, \tfrac d2 - 1.
+# \end{gathered}$$
 #
 # Think of a row of clocks. The first pair of features turns once in about six positions, the last one in about sixty
 # thousand; together their hands name the position. The two features of a pair use the *same* frequency.
@@ -1027,7 +1033,10 @@ with demo():
 #
 # ### 2.4 Both together (4 points)
 #
-# $$\mathrm{TransformerEmbeddings}(\mathrm{ids}) = \mathrm{dropout}\big(\mathrm{TokenEmbedding}(\mathrm{ids}) + \mathrm{pe}\big)$$
+# $$\begin{gathered}
+# \mathrm{TransformerEmbeddings}(\mathrm{ids}) \\
+# = \mathrm{dropout}\big(\mathrm{TokenEmbedding}(\mathrm{ids}) + \mathrm{pe}\big)
+# \end{gathered}$$
 #
 # Dropout sets a random part of the numbers to zero in training, and does nothing in eval mode.
 #
@@ -1308,7 +1317,10 @@ with demo():
 # One attention matrix can express one kind of relation. Multi-head attention makes $h$ of them side by side, each on
 # its own slice of $d_k = d / h$ features:
 #
-# $$\mathrm{head}_j = \mathrm{Attention}\big(xW_q, xW_k, xW_v \text{ restricted to slice } j\big), \qquad \mathrm{output} = [\mathrm{head}_1; \dots; \mathrm{head}_h]\, W_o .$$
+# $$\begin{gathered}
+# \mathrm{head}_j = \mathrm{Attention}\big(xW_q, xW_k, xW_v \text{ restricted to slice } j\big), \\
+# \mathrm{output} = [\mathrm{head}_1; \dots; \mathrm{head}_h]\, W_o .
+# \end{gathered}$$
 #
 # Head $j$ (counted from 0) owns features $j\,d_k$ to $(j+1)\,d_k - 1$ of each projection. The way there and back, for
 # $d = 6$, $h = 2$:
@@ -1482,7 +1494,10 @@ with demo():
 # Each token's vector $x \in \mathbb{R}^n$ is brought to mean 0 and variance 1, by itself, and then scaled and shifted
 # by learnt vectors (Ba, Kiros and Hinton 2016):
 #
-# $$\mathrm{LayerNorm}(x) = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta, \qquad \mu = \frac1n \sum_i x_i, \qquad \sigma^2 = \frac1n \sum_i (x_i - \mu)^2 .$$
+# $$\begin{gathered}
+# \mathrm{LayerNorm}(x) = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta, \\
+# \mu = \frac1n \sum_i x_i, \qquad \sigma^2 = \frac1n \sum_i (x_i - \mu)^2 .
+# \end{gathered}$$
 #
 # Two details decide whether it equals PyTorch's: the variance divides by $n$, not by $n - 1$, and $\varepsilon$
 # stands *inside* the root. At $n = 64$ the first changes the result by less than one per cent, and at small $n$ or
@@ -1600,7 +1615,10 @@ with demo():
 # Attention moves information between tokens. The feed-forward network then works on each token alone, the same
 # network for all of them:
 #
-# $$\mathrm{FFN}(x) = \mathrm{dropout}\big(\max(0,\ xW_1 + b_1)\big)\, W_2 + b_2, \qquad W_1: d \to d_\text{ff}, \quad W_2: d_\text{ff} \to d .$$
+# $$\begin{gathered}
+# \mathrm{FFN}(x) = \mathrm{dropout}\big(\max(0,\ xW_1 + b_1)\big)\, W_2 + b_2, \\
+# W_1: d \to d_\text{ff}, \quad W_2: d_\text{ff} \to d .
+# \end{gathered}$$
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -1671,7 +1689,10 @@ with demo():
 # Attention and feed-forward each sit in a residual connection with dropout and a norm after it ("post-norm", as in
 # Vaswani et al. 2017):
 #
-# $$x_1 = \mathrm{norm}_1\big(x + \mathrm{dropout}(\mathrm{attention}(x))\big), \qquad x_2 = \mathrm{norm}_2\big(x_1 + \mathrm{dropout}(\mathrm{FFN}(x_1))\big).$$
+# $$\begin{gathered}
+# x_1 = \mathrm{norm}_1\big(x + \mathrm{dropout}(\mathrm{attention}(x))\big), \\
+# x_2 = \mathrm{norm}_2\big(x_1 + \mathrm{dropout}(\mathrm{FFN}(x_1))\big).
+# \end{gathered}$$
 
 # %% jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "demo-block-picture", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["demo"]
 fig, ax = plt.subplots(figsize=(11, 2.6))
@@ -2114,7 +2135,10 @@ with demo():
 #   figures are those of the batches as you saw them, that is, with dropout and with the weights of that moment.
 # - **Device.** Move the batch to where the model's parameters are. Do not move the model.
 #
-# $$\mathrm{loss} = \frac{1}{N} \sum_{n=1}^{N} -\log \mathrm{softmax}(\mathrm{logits}_n)_{y_n}, \qquad \mathrm{acc} = \frac{100}{N}\, \#\{n : \arg\max \mathrm{logits}_n = y_n\} .$$
+# $$\begin{gathered}
+# \mathrm{loss} = \frac{1}{N} \sum_{n=1}^{N} -\log \mathrm{softmax}(\mathrm{logits}_n)_{y_n}, \\
+# \mathrm{acc} = \frac{100}{N}\, \#\{n : \arg\max \mathrm{logits}_n = y_n\} .
+# \end{gathered}$$
 #
 # <details><summary>Hint 1: questions</summary>
 #
@@ -3009,7 +3033,9 @@ with demo():
 # ### Before you hand in
 #
 # Save the notebook, then run the last cell. It lists the quick checks that passed in this session and the answers
-# that are still empty in the saved file. Hand in the `.ipynb` file.
+# that are still empty in the saved file. In a terminal in the course's folder,
+# `python -m autograder check transformer-fundamentals/transformer_fundamentals.ipynb` runs the quick checks afresh and
+# lists what is missing. Hand in the `.ipynb` file.
 
 # %% jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "demo-checklist", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["demo"]
 import json

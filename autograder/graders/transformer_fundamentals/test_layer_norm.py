@@ -28,7 +28,7 @@ def test_norm_values(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_norm_eps(student, reference, draw):
-    """eps stands inside the root, with 1e-6 as its default, and large features lose no digits"""
+    """eps stands inside the root, with 1e-6 as its default"""
     cause = "What is under the root? It also keeps a row of equal values finite."
     for width, scale, options in ((5, 0.3, {"eps": 0.5}), (7, 0.02, {"eps": 1e-2}), (6, 1e-3, {}), (4, 3e-4, {})):
         theirs, ours = twins(student, reference, draw, NAME, width, **options)
@@ -48,16 +48,6 @@ def test_norm_eps(student, reference, draw):
             cause,
             atol=1e-3,
         )
-
-    theirs, ours = twins(student, reference, draw, NAME, 9)
-    x = draw.normal(3, 4, 9) + 1000.0
-    expect.close(
-        expect.tensor(theirs.forward(x), x.shape),
-        ours.forward(x),
-        "On features that all lie far from zero the output is wrong.",
-        "The difference of two large numbers keeps few digits: subtract the mean before you square.",
-        atol=1e-2,
-    )
 
 
 @pytest.mark.points(1, cell=CELL)

@@ -216,9 +216,8 @@ def _check_moves(run: Run, moves: torch.Tensor) -> None:
         if name == "faint.weight":
             continue
         sure, moved = direction[:, where], moves[:, where]
-        # where every Adam need not agree on a direction, moving at all has to do
         expect.that(
-            bool((moved * sure < 0).any()) if bool(sure.any()) else bool((moved != 0).any()),
+            bool((moved != 0).any()),
             "A parameter of the model stays where it is, although it has a gradient.",
             "The optimizer needs all parameters of the model that it was given.",
             f"It is {name} of the grader's model.",
@@ -241,13 +240,16 @@ def _check_moves(run: Run, moves: torch.Tensor) -> None:
 def _sure_direction(gradients: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
     """Sign (S, P) of the running mean of gradients where every Adam agrees on it, else 0.
 
-    Averages with any usual decay, with and without clipping of each gradient's norm, must agree, and by more than
-    weight decay can add.
+    Averages with any usual decay, with and without clipping of each gradient's norm or values, must agree, and by more
+    than weight decay can add.
     """
-    clipped = gradients / gradients.norm(dim=1, keepdim=True)
+    size = float(gradients.norm(dim=1).mean())
+    by_norm = gradients / gradients.norm(dim=1, keepdim=True)
+    by_value = [gradients.clamp(-most, most) for most in (0.01, 0.05, 0.2, 1.0)]
     least = torch.full_like(gradients, torch.inf)
     signs = []
-    for series, scale in ((gradients, 1.0), (clipped, float(gradients.norm(dim=1).mean()))):
+    for series in (gradients, by_norm, *by_value):
+        scale = size / float(series.norm(dim=1).mean())
         for decay in DECAYS:
             mean, means = torch.zeros_like(series[0]), []
             for n, gradient in enumerate(series, start=1):

@@ -1,0 +1,55 @@
+"""What one command costs: wall seconds, processor seconds and peak memory of it and all that it starts."""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on the clock and of processors, and the largest sum of private memory in bytes; exit code and output."""
+
+    wall: float
+    cpu: float
+    memory: int
+    code: int
+    output: str
+
+
+def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost:
+    """Run `command` to its end. Processor time is what each process had used when it was last seen alive."""
+    start = time.monotonic()
+    seen: dict[tuple[int, float], float] = {}
+    most = 0
+    with (folder / "output.log").open("w+") as log:
+        process = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=log, stderr=log)
+        while process.poll() is None:
+            most = max(most, _look(process.pid, seen))
+            time.sleep(LOOK_SECONDS)
+        wall = time.monotonic() - start
+        log.seek(0)
+        return Cost(wall, sum(seen.values()), most, process.returncode, log.read())
+
+
+def _look(pid: int, seen: dict[tuple[int, float], float]) -> int:
+    """Note the processor time of all processes below `pid`; the memory that is theirs alone."""
+    try:
+        top = psutil.Process(pid)
+        processes = [top, *top.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    memory = 0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+            seen[process.pid, process.create_time()] = times.user + times.system
+            memory += process.memory_full_info().uss
+        except psutil.Error:
+            continue
+    return memory

@@ -1,0 +1,1 @@
+"""What students may have, and nothing else."""

@@ -1,0 +1,162 @@
+"""The instructors' page is true, and editing one exercise changes that exercise alone."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+from typer.testing import CliRunner
+
+from autograder import assignments
+from autograder.assignments import ASSIGNMENTS
+from autograder.cli import app
+from autograder.collecting.roster import read_roster
+from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
+from autograder.nbgrader_plugin.late import extensions
+from autograder.notebooks.build import build_release, build_solution
+from tests.checkout import ROOT
+from tests.small_course import CELLS, SMALL, change_text, make_course, silent
+
+PAGE = (ROOT / "docs" / "instructors.md").read_text()
+BLOCKS = [block.strip("\n") for block in re.findall(r"(?:^    .+\n)+", PAGE, re.M)]
+COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS += re.findall(r"`(\.venv/bin/[^`]+)`", PAGE)
+
+
+@pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith(".venv/bin/autograder")}))
+def test_commands_of_the_page_exist_as_written(command):
+    """Each is parsed by the real command line, with its options, arguments and an assignment that there is."""
+    words = shlex.split(command)[1:]
+    shown = CliRunner().invoke(app, [words[0], "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, shown.output
+    assert [word for word in words if word.startswith("--") and word not in shown.output] == []
+    named = {word for word in words if word in ASSIGNMENTS}
+    assert named or words[0] in ("publish", "export")
+
+
+def test_other_commands_of_the_page_exist():
+    """make's targets and the programs of the environment."""
+    targets = set(re.findall(r"`make (\w+)`", PAGE))
+    assert targets == {"demo", "test"}
+    for target in targets:
+        assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True).returncode == 0
+    others = {c.split()[0] for c in COMMANDS if c.startswith(".venv/bin/")} - {".venv/bin/autograder"}
+    assert others == {".venv/bin/jupyter"}
+    assert {c.split()[0] for c in COMMANDS if c.startswith("git")} == {"git"}
+
+
+def test_every_command_of_the_cycle_is_on_the_page():
+    """One for each step, in the order of a term."""
+    steps = ["release", "publish", "collect", "autograde", "report", "explain", "export"]
+    first = [min(i for i, c in enumerate(COMMANDS) if c.startswith(f".venv/bin/autograder {step}")) for step in steps]
+    dry_run = first.pop(3)
+    assert first == sorted(first) and dry_run < first[-1]
+
+
+def test_files_that_the_page_shows_are_read(tmp_path):
+    """The roster, the extensions and the configuration, as they stand there."""
+    by_first_line = {block.splitlines()[0].strip(): block.replace("    ", "") for block in BLOCKS}
+    (tmp_path / "roster.csv").write_text(by_first_line["id,name,canvas_id,email"])
+    (student,) = read_roster(tmp_path / "roster.csv").students
+    assert (student.id, student.name, student.canvas_id) == ("ada", "Lovelace, Ada", "12345")
+    (tmp_path / "extensions.csv").write_text(by_first_line["student,assignment,until"])
+    assert ("ben", "transformer-fundamentals") in extensions(tmp_path)
+    plugin = re.search(r'plugin_class = "([\w.]+)\.(\w+)"', PAGE)
+    assert hasattr(__import__(plugin[1], fromlist=[plugin[2]]), plugin[2])
+
+
+def test_paths_that_the_page_names_exist():
+    """Those that are in the repository."""
+    named = set(re.findall(r"`([\w./-]+(?:\.md|\.py|/))`", PAGE))
+    ours = {n for n in named if "NAME" not in n and not n.startswith(("submitted", "feedback"))}
+    assert len(ours) >= 3 and [n for n in ours if not (ROOT / n).exists()] == []
+
+
+@pytest.fixture
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copied small course, released and solved."""
+    make_course(tmp_path, monkeypatch)
+    monkeypatch.setitem(assignments.ASSIGNMENTS, SMALL.name, SMALL)
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    rebuild()
+    return tmp_path
+
+
+def rebuild() -> None:
+    build_release(SMALL, progress=silent)
+    build_solution(SMALL, execute=False, progress=silent)
+
+
+def cells(path: Path) -> dict[str, str]:
+    return {cell.id: cell.source for cell in nbformat.read(path, 4).cells}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    assert list(before) == list(after)
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize("submitted", [False, True], ids=["before", "after submissions"])
+def test_editing_one_exercise_changes_that_exercise_alone(course, submitted):
+    """Task and solution, then its quick check: the same cells change in release and solution, and nothing beside."""
+    if submitted:
+        submit()
+    before, solved = cells(SMALL.release), cells(SMALL.solution)
+    others = {p: p.read_bytes() for p in SMALL.release.parent.rglob("*") if p.is_file() and p != SMALL.release}
+    change_text(SMALL, '"""The arithmetic mean."""', '"""The arithmetic mean, nan for no numbers."""')
+    change_text(SMALL, "return total / len(numbers)", "return total / len(numbers) if numbers else float('nan')")
+    rebuild()
+    after, solved_after = cells(SMALL.release), cells(SMALL.solution)
+    assert changed(before, after) == changed(solved, solved_after) == {"mean"}
+    assert "nan for no numbers" in after["mean"] and "float('nan')" not in after["mean"]
+    assert "float('nan')" in solved_after["mean"]
+    change_text(SMALL, "assert mean([1, 3]) == 2", "assert mean([1, 5]) == 3")
+    rebuild()
+    assert changed(after, cells(SMALL.release)) == changed(solved_after, cells(SMALL.solution)) == {"mean-tests"}
+    assert {p: p.read_bytes() for p in SMALL.release.parent.rglob("*") if p.is_file() and p != SMALL.release} == others
+    if submitted:
+        ensure_gradebook(SMALL)
+        assert marks() == {"double-tests": (3.0, 1.0), "mean-tests": (2.0, None), "q1-why": (2.0, 1.5)}
+
+
+def submit() -> None:
+    """A submission in the gradebook, with two marks of a person."""
+    ensure_gradebook(SMALL)
+    with Gradebook(database_url(assignments.ROOT)) as gradebook:
+        gradebook.add_student("ada")
+        gradebook.add_submission(SMALL.name, "ada")
+        for cell, mark in (("double-tests", 1.0), ("q1-why", 1.5)):
+            gradebook.find_grade(cell, SMALL.stem, SMALL.name, "ada").manual_score = mark
+        gradebook.db.commit()
+
+
+def marks() -> dict[str, tuple[float, float | None]]:
+    """Points of each cell, and the mark that a person gave."""
+    with Gradebook(database_url(assignments.ROOT)) as gradebook:
+        grades = gradebook.find_submission_notebook(SMALL.stem, SMALL.name, "ada").grades
+        return {grade.name: (grade.max_score, grade.manual_score) for grade in grades}
+
+
+def test_new_points_reach_the_gradebook_and_marks_stay(course):
+    """Also after submissions have come in."""
+    submit()
+    cell = next(c for c in CELLS if "double-tests" in c)
+    change_text(SMALL, cell, cell.replace('"points": 3', '"points": 4'))
+    rebuild()
+    ensure_gradebook(SMALL)
+    assert marks()["double-tests"] == (4.0, 1.0)
+
+
+def test_a_cell_with_marks_cannot_go(course):
+    """One line, and the gradebook stays as it was."""
+    submit()
+    before = marks()
+    change_text(SMALL, '"grade_id": "q1-why"', '"grade_id": "q1-because"')
+    rebuild()
+    with pytest.raises(GradebookDiffers, match="q1-why"):
+        ensure_gradebook(SMALL)
+    assert marks() == before

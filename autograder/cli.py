@@ -134,6 +134,18 @@ def check(
 
 
 @app.command()
+def bench(
+    submissions: Annotated[int, typer.Option(min=1, help="Submissions to grade with each system.")] = 6,
+    output: Annotated[Path, typer.Option(help="Folder for bench.md and bench.svg.")] = Path("results/bench"),
+    quiet: Quiet = False,
+) -> None:
+    """Measure grading beside stock nbgrader and otter, which are installed apart."""
+    from autograder.commands.bench import bench as run
+
+    _guarded(run, submissions, output, quiet)
+
+
+@app.command()
 def gradescope(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     output: Annotated[Path, typer.Option(help="The zip to write.")] = Path("gradescope.zip"),

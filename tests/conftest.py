@@ -16,3 +16,8 @@ def tier() -> str:
         return choose("auto")
     except NoSandbox as reason:
         pytest.skip(str(reason))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hidden tests, which some tests import, carry this marker; their own plugin is not active here."""
+    config.addinivalue_line("markers", "points(points, cell, role=None, slow=False, chance=False): a hidden test")

@@ -30,6 +30,8 @@ def test_{name}(student):
 def lay_out_ours(folder: Path, count: int) -> list[Path]:
     """A course for `autograder`, with hidden tests that make the same checks; its submissions."""
     graders = folder / "autograder" / "graders"
+    folder.mkdir(parents=True)
+    shutil.copy(assignments.ROOT / "nbgrader_config.py", folder)
     (graders / NAME / "drivers").mkdir(parents=True)
     real = assignments.ROOT / "autograder" / "graders"
     for name in ("conftest.py", "pytest.ini"):

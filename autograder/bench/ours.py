@@ -7,7 +7,6 @@ from pathlib import Path
 from autograder import assignments
 from autograder.bench.course import BENCH
 
-
 COURSE = "BENCH_COURSE"
 
 

@@ -1,6 +1,8 @@
 """Faults that a command reports as one line."""
 
 from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.bench.peers import NoPeers
+from autograder.bench.run import Failed
 from autograder.collecting.download import CollectError
 from autograder.demo.submissions import NotASample
 from autograder.grading.cluster import ClusterError
@@ -29,6 +31,8 @@ KNOWN = (
     GraderFault,
     BadBank,
     ClusterError,
+    NoPeers,
+    Failed,
     ReleaseRefused,
     CellFailed,
     DataError,

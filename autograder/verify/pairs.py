@@ -24,8 +24,8 @@ def has_pairs(assignment: Assignment, version: Wrong) -> bool:
     return bool(assignment.all_upstream(version.cell)) and version.cell not in assignment.self_contained
 
 
-def try_pairs(name: str, number: int, step: int = 1) -> PairsOutcome:
-    """Wrong version `number` with every `step`-th wrong version of each component that it rests on.
+def try_pairs(name: str, number: int, further: int = 4) -> PairsOutcome:
+    """Wrong version `number` with every wrong version of what it calls, and every `further`-th of what these call.
 
     With follow-through credit, a test earns in the student's own namespace or on stand-ins. On stand-ins a pair is
     what the component alone is; so only tests that fail with a right upstream can gain, and only they are run.
@@ -34,7 +34,9 @@ def try_pairs(name: str, number: int, step: int = 1) -> PairsOutcome:
     version = wrong_versions(assignment)[number]
     alone = plain(find(assignment, {version.cell: version.source}, [version.cell]))
     gains: list[tuple[str, float]] = []
-    upstream = [w for w in wrong_versions(assignment) if w.cell in assignment.all_upstream(version.cell)][::step]
+    called, all_below = assignment.upstream[version.cell], assignment.all_upstream(version.cell)
+    upstream = [w for w in wrong_versions(assignment) if w.cell in called]
+    upstream += [w for w in wrong_versions(assignment) if w.cell in all_below and w.cell not in called][::further]
     for cell in dict.fromkeys(w.cell for w in upstream):
         gain = _gain(alone, _on_stand_ins(assignment, version, cell))
         if gain > 0:

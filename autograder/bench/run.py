@@ -1,0 +1,110 @@
+"""All systems on the same submissions, one after the other; what each costs."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
+from autograder.bench.measure import Cost, cost_of
+from autograder.bench.notebook import NAME
+from autograder.bench.ours import COURSE
+from autograder.bench.peers import environment, plain_environment
+
+FLOOR = {"all": "floor: all cells and checks", "definitions": "floor: definitions and checks"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system's cost for `count` submissions."""
+
+    system: str
+    count: int
+    cost: Cost
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds a submission."""
+        return self.cost.wall / self.count
+
+    @property
+    def processor(self) -> float:
+        """Processor seconds a submission."""
+        return self.cost.cpu / self.count
+
+
+class Failed(Exception):
+    """A system did not grade the submissions; one line."""
+
+
+def measure(folder: Path, peers: Path, count: int, cores: int, step: Callable[[str], None]) -> list[Row]:
+    """The floor, then every system once, in scratch folders below `folder`."""
+    rows = [_floor(mode, count) for mode in ("all", "definitions")]
+    for system, prepare in _systems(folder, peers, cores):
+        step(system)
+        command, where, variables = prepare(count)
+        cost = cost_of(command, where, variables)
+        if cost.code != 0:
+            last = cost.output.strip().splitlines()[-1:] or ["it said nothing"]
+            raise Failed(f"{system} ended with exit code {cost.code}: {last[0][:300]}")
+        rows.append(Row(system, count, cost))
+    return rows
+
+
+def _floor(mode: str, count: int) -> Row:
+    """The cells and the checks alone, in a process that has imported everything."""
+    done = subprocess.run(
+        [sys.executable, "-m", "autograder.bench.floor", str(count), mode],
+        env=plain_environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise Failed(f"the floor could not be measured: {done.stderr.strip()[-300:]}")
+    wall, cpu = map(float, done.stdout.split())
+    return Row(FLOOR[mode], count, Cost(wall, cpu, 0, 0, ""))
+
+
+Prepared = tuple[list[str], Path, dict[str, str]]
+
+
+def _systems(folder: Path, peers: Path, cores: int) -> Iterator[tuple[str, Callable[[int], Prepared]]]:
+    own = Path(sys.executable).parent
+
+    def ours(jobs: int, mode: str) -> Callable[[int], Prepared]:
+        def prepare(count: int) -> Prepared:
+            course = folder / f"ours-{jobs}-{mode}"
+            lay_out_ours(course, count)
+            line = [sys.executable, "-m", "autograder.bench.ours", str(jobs), mode]
+            return line, course, plain_environment(own) | {COURSE: str(course)}
+
+        return prepare
+
+    def nbgrader(count: int) -> Prepared:
+        course = folder / "nbgrader"
+        lay_out_nbgrader(course, count)
+        variables = plain_environment(own)
+        made = cost_of([str(own / "nbgrader"), "generate_assignment", NAME], course, variables)
+        if made.code != 0:
+            raise Failed(f"nbgrader generate_assignment: {made.output[-300:]}")
+        return [str(own / "nbgrader"), "autograde", NAME], course, variables
+
+    def otter(count: int) -> Prepared:
+        course = folder / "otter"
+        paths = lay_out_otter(course, count)
+        programs = environment(peers)
+        variables = plain_environment(programs)
+        python = str(programs / "python")
+        options = ["-t", "tests", "-o", "autograder.zip", "--no-environment", "--no-requirements"]
+        zipped = cost_of([python, "-m", "otter", "generate", *options], course, variables)
+        if zipped.code != 0:
+            raise Failed(f"otter generate: {zipped.output[-300:]}")
+        lines = [f"{python} -m otter run -a autograder.zip -o {p.parent} --no-logo {p} || exit 1" for p in paths]
+        (course / "all.sh").write_text("\n".join(lines))
+        return ["sh", "all.sh"], course, variables
+
+    yield "nbgrader autograde", nbgrader
+    yield "otter run", otter
+    yield "ours, everything run again, one core", ours(1, "all")
+    yield f"ours, everything run again, {cores} cores", ours(cores, "all")
+    yield "ours, one core", ours(1, "definitions")
+    yield f"ours, {cores} cores", ours(cores, "definitions")

@@ -11,7 +11,7 @@ demo: setup
 	$(BIN)/autograder demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 setup: $(READY)
 	$(BIN)/python -m data

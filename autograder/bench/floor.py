@@ -1,4 +1,4 @@
-"""The least that grading can cost: cells and checks, warm, one thread: `python -m autograder.bench.floor COUNT MODE`."""
+"""The least that grading can cost, cells and checks, warm: `python -m autograder.bench.floor COUNT MODE`."""
 
 import contextlib
 import io

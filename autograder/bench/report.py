@@ -16,7 +16,7 @@ def table(rows: Sequence[Row]) -> str:
         f"{rows[0].count} submissions, every third with a mistake, the same checks everywhere, one thread a process; "
         f"{date.today().isoformat()}, {platform.machine()}, Python {platform.python_version()}.",
         "",
-        "| system | seconds a submission | processor seconds | a minute | peak private memory | times the faster peer |",
+        "| system | seconds a submission | processor seconds | a minute | peak memory | times the faster peer |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from autograder import limits
 from autograder.assignments import Assignment
 from autograder.grading.direct import run_tests, tests_of
-from autograder.grading.in_process import InProcess
+from autograder.grading.in_process import InProcess, without_accelerator
 from autograder.grading.plugin import Pass
 from autograder.sandbox.session import Died, Raised, TimedOut, WorkerError
 from autograder.worker.wire import Handle
@@ -78,7 +78,8 @@ def recorded(assignment: Assignment, cell: str) -> tuple[Recorded, ...]:
     current = Pass(assignment, recorder, public=True)  # type: ignore[arg-type]
     for test in tests_of(assignment, cell):
         recorder.kept = []
-        run_tests([test], current)
+        with without_accelerator():
+            run_tests([test], current)
         found += [(test.name, one) for one in recorder.kept]
     first = tuple(Recorded(test, do, seconds, fields, answer) for test, (do, seconds, fields, answer) in found)
     other = InProcess(assignment)

@@ -24,6 +24,20 @@ from autograder.worker.cells import describe_error
 from autograder.worker.space import Space
 from autograder.worker.wire import decode, encode
 
+WITHOUT_ACCELERATOR = "COURSE_WITHOUT_ACCELERATOR"
+
+
+@contextlib.contextmanager
+def without_accelerator() -> Iterator[None]:
+    """Tests run inside use no second device: this process may not have one, though a submission's worker has."""
+    before = os.environ.get(WITHOUT_ACCELERATOR)
+    os.environ[WITHOUT_ACCELERATOR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[WITHOUT_ACCELERATOR]
+
 
 class _TookTooLong(BaseException):
     """Not an Exception, so that an `except Exception` of the text under trial does not swallow it."""

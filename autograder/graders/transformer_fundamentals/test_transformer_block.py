@@ -189,14 +189,16 @@ def test_block_gradients(student, reference, draw):
     batch, tokens, d, heads, d_ff = 2, 5, 12, 3, 20
     init = {"d_model": d, "num_heads": heads, "d_ff": d_ff}
     student.build(NAME, **init).attribute("dropout")
-    check_gradients(
-        student,
-        reference,
-        draw,
-        (batch, tokens, d),
-        name=NAME,
-        init=init,
-        state=state_for(reference, draw, NAME, **init),
-        inputs={"x": draw.normal(batch, tokens, d), "mask": draw.mask(batch, 1, 1, tokens)},
-    )
+    state = state_for(reference, draw, NAME, **init)
+    for inputs in ({"mask": draw.mask(batch, 1, 1, tokens)}, {}):
+        check_gradients(
+            student,
+            reference,
+            draw,
+            (batch, tokens, d),
+            name=NAME,
+            init=init,
+            state=state,
+            inputs={"x": draw.normal(batch, tokens, d), **inputs},
+        )
     check_inner_dropout(student, reference, draw)

@@ -52,9 +52,14 @@ def test_gradients_start_from_zero(student, draw):
     for temperature in (1.0, 20.0):
         run = watch(student, make_problem(draw, temperature), 2, num_epochs=2, learning_rate=RATE)
         check_learns(run)
-        factors = []
-        for step in run.steps:
-            expected = run.gradient(step)
+        gradients = [run.gradient(step) for step in run.steps]
+        # where the model is certain and right, what float32 leaves of the gradient is rounding
+        clear = 1e-3 * max(float(g.abs().max()) for g in gradients)
+        factors, sizes = [], []
+        for step, expected in zip(run.steps, gradients, strict=True):
+            if float(expected.abs().max()) < clear:
+                continue
+            sizes.append(len(step.samples))
             found = step.grad.double()
             factor = float(found @ expected / (expected @ expected))
             factors.append(factor)
@@ -66,10 +71,10 @@ def test_gradients_start_from_zero(student, draw):
                 atol=1e-3 * float(found.abs().max()),
             )
         # a loss summed over the batch gives a gradient as many times larger, which Adam does not notice
-        sizes = torch.tensor([len(step.samples) for step in run.steps]).double()
         found = torch.tensor(factors).double()
         even = [
-            bool((f > 0).all()) and torch.allclose(f, f.mean().expand_as(f), rtol=1e-2) for f in (found, found / sizes)
+            bool((f > 0).all()) and torch.allclose(f, f.mean().expand_as(f), rtol=1e-2)
+            for f in (found, found / torch.tensor(sizes).double())
         ]
         expect.that(
             any(even),

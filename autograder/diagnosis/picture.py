@@ -54,6 +54,7 @@ def _drawn(request: Recorded, part: str, right: torch.Tensor, found: torch.Tenso
     """The matrix, among those of the leading axes, in which most is wrong."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows, columns = right.shape[-2:]
     one, other = (t.double().reshape(-1, rows, columns) for t in (right, found))
@@ -68,6 +69,8 @@ def _drawn(request: Recorded, part: str, right: torch.Tensor, found: torch.Tenso
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("last axis", fontsize=8)
         axis.tick_params(labelsize=7)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel("axis before it", fontsize=8)
     figure.colorbar(image, ax=axes, shrink=0.9).ax.tick_params(labelsize=7)
     data = io.BytesIO()

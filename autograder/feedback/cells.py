@@ -71,7 +71,7 @@ def _pictures(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
 def _captioned(output: NotebookNode) -> list[NotebookNode]:
     """A picture of ours with its caption above it, which is its alternative text, too."""
     caption = clean_text(output.data.get("text/plain", ""), 500)
-    words = {"text/plain": caption, "text/html": f"<p>{html.escape(caption)}</p>"}
+    words = {"text/plain": caption, "text/html": f"<div>{html.escape(caption)}</div>"}
     return [
         nbformat.v4.new_output("display_data", words),
         nbformat.v4.new_output("display_data", output.data, metadata={"image/png": {"alt": caption}}),

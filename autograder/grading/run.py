@@ -18,7 +18,7 @@ from autograder.feedback.cells import picture_output
 from autograder.feedback.clean import clean_outputs
 from autograder.grading.execution import Budget, CellRun, Execution, Mode, StandIns, is_demo
 from autograder.grading.follow_through import Verdict, verdicts
-from autograder.grading.messages import NOT_THERE, Told, followed_through, join, message
+from autograder.grading.messages import NOT_THERE, Told, followed_through, message
 from autograder.grading.plugin import Finding, Pass
 from autograder.grading.prepare import NotGradable, Prepared, prepare_submission, release_notebook
 from autograder.grading.pytest_run import run_pass
@@ -202,9 +202,13 @@ def _outcome(
     if verdict.earns[finding.name]:
         return outcome("passed", f"Not tested here: {finding.skipped}" if finding.skipped else "")
     if finding.passed:
-        return outcome("failed", join(NOT_THERE, remark.text))
+        return outcome("failed", _lines(NOT_THERE, remark.text))
     status: TestStatus = "could-not-run" if isinstance(finding.error, WorkerError) else "failed"
-    return outcome(status, join(message(finding, public, assignment, told), remark.text))
+    return outcome(status, _lines(message(finding, public, assignment, told), remark.text))
+
+
+def _lines(*texts: str) -> str:
+    return "\n".join(text for text in texts if text)
 
 
 def _untested(points: float) -> CellOutcome:

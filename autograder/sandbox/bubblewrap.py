@@ -63,7 +63,7 @@ def command(inside: list[str], seen: Surroundings, files: Path = SCRATCH, may_fo
     line += ["--proc", "/proc", "--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero", "--remount-ro", "/dev"]
     for place in WRITABLE:
         line += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", place]
-    for path in _outermost([*interpreter(), *seen.readable]):
+    for path in outermost([*interpreter(), *seen.readable]):
         line += [*_parents(path), "--ro-bind", str(path), str(path)]
     line += ["--perms", "0755", "--dir", str(INSIDE), "--ro-bind", str(WORKER), str(INSIDE / "worker")]
     if seen.files is not None:
@@ -123,7 +123,7 @@ def interpreter() -> set[Path]:
     return places | {Path(os.path.realpath(p)) for p in places}
 
 
-def _outermost(places: list[Path]) -> list[Path]:
+def outermost(places: list[Path]) -> list[Path]:
     """Without those that another place, or the system's, holds already."""
     outside = {p for p in places if not any(p.is_relative_to(s) for s in SYSTEM)}
     return sorted(p for p in outside if not any(p != q and p.is_relative_to(q) for q in outside))

@@ -65,6 +65,7 @@ class Parent:
             "scratch": str(bubblewrap.SCRATCH),
             "bytes": limits.SCRATCH_BYTES,
             "files": str(FILES),
+            "below": [str(p) for p in _below_writable(seen)],
         }
         inside = [sys.executable, "-P", "-m", "worker.warm", str(theirs.fileno()), json.dumps(settings)]
         with tempfile.TemporaryFile() as errors:
@@ -117,6 +118,12 @@ class Parent:
             return self.control.recv(1024)
         except OSError:
             return b""
+
+
+def _below_writable(seen: Surroundings) -> list[Path]:
+    """Folders to be read that lie where workers have a folder of their own, as a checkout in /tmp does."""
+    found = bubblewrap.outermost([*bubblewrap.interpreter(), *seen.readable])
+    return [p for p in found if any(p.is_relative_to(place) for place in bubblewrap.WRITABLE)]
 
 
 _parents: dict[Surroundings, Parent] = {}

@@ -151,14 +151,23 @@ def _own_folders(settings: dict[str, Any]) -> None:
     """New temporary file systems, a `/proc` of the new processes, and the assignment's data."""
     _mount("none", "/", "", MS_REC | MS_PRIVATE)
     _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    below = {place: os.open(place, os.O_PATH) for place in settings["below"]}
     for place in settings["writable"]:
         _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=1777,size={settings['bytes']}")
+    for covered, descriptor in below.items():
+        Path(covered).mkdir(parents=True)
+        _mount_to_read(f"/proc/self/fd/{descriptor}", covered)
+        os.close(descriptor)
     files = Path(settings["files"])  # is not there where the assignment has no data
     for entry in sorted(files.iterdir()) if files.is_dir() else ():
         place = Path(settings["scratch"]) / entry.name
         place.mkdir()
-        _mount(str(entry), str(place), "", MS_BIND | MS_REC)
-        _mount("none", str(place), "", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
+        _mount_to_read(str(entry), str(place))
+
+
+def _mount_to_read(source: str, place: str) -> None:
+    _mount(source, place, "", MS_BIND | MS_REC)
+    _mount("none", place, "", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
 def _mount(source: str, place: str, kind: str, flags: int, options: str = "") -> None:

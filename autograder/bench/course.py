@@ -1,6 +1,5 @@
 """The benchmark's notebook as a course of ours, of stock nbgrader, and of otter, in scratch folders."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -82,8 +81,8 @@ def lay_out_otter(folder: Path, count: int) -> list[Path]:
         case = {"code": "".join(f">>> {line}\n" for line in lines), "hidden": False, "locked": False}
         suite = {"cases": [case], "scored": True, "setup": "", "teardown": "", "type": "doctest"}
         name = NAMES[cell]
-        (tests / f"{name}.py").write_text(f"test = {json.dumps({'name': name, 'points': 2, 'suites': [suite]})}\n"
-                                          .replace("false", "False").replace("true", "True"))  # fmt: skip
+        test = {"name": name, "points": 2, "suites": [suite]}
+        (tests / f"{name}.py").write_text(f"OK_FORMAT = True\n\ntest = {test!r}\n")
     paths = []
     for number, made in enumerate(submissions(count)):
         paths.append(folder / f"student{number}" / f"{NAME}.ipynb")

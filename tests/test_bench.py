@@ -1,0 +1,67 @@
+"""The benchmark: the same work and the same marks for every system, and numbers that are measured."""
+
+import subprocess
+import sys
+
+from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
+from autograder.bench.measure import cost_of
+from autograder.bench.notebook import CHECKS, SOLUTIONS, submissions
+from autograder.bench.ours import COURSE
+from autograder.bench.peers import plain_environment
+from autograder.bench.report import chart, table
+from autograder.bench.run import Row
+
+
+def test_all_systems_get_the_same_submissions(tmp_path):
+    """The sources of the students' cells are the same in all three layouts."""
+    ours = lay_out_ours(tmp_path / "ours", 3)
+    lay_out_nbgrader(tmp_path / "nbgrader", 3)
+    otter = lay_out_otter(tmp_path / "otter", 3)
+    for number, (one, other) in enumerate(zip(ours, otter, strict=True)):
+        third = tmp_path / "nbgrader" / "submitted" / f"student{number}" / "bench" / "bench.ipynb"
+        assert one.read_bytes() == other.read_bytes() == third.read_bytes()
+    assert len(submissions(1)[0].cells) == 24 and CHECKS.keys() == SOLUTIONS.keys()
+
+
+def test_our_marks_are_what_the_submissions_deserve(tmp_path, tier):
+    """The solved ones get full points, the one with a mistake loses one function's."""
+    lay_out_ours(tmp_path / "course", 3)
+    done = cost_of(
+        [sys.executable, "-m", "autograder.bench.ours", "1", "definitions"],
+        tmp_path,
+        plain_environment() | {COURSE: str(tmp_path / "course")},
+    )
+    assert done.output.split() == ["student0", "8.0", "student1", "8.0", "student2", "6.0"]
+    assert done.wall > 0 and done.cpu > 0 and done.memory > 50 * 2**20
+
+
+def test_the_cost_of_a_command_counts_what_it_starts(tmp_path):
+    """Processor time and memory of a child's child are part of a command's cost; its exit code is kept."""
+    busy = (
+        "import time\nx = bytearray(80 * 2**20)\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
+    )
+    line = [
+        sys.executable,
+        "-c",
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); sys.exit(3)",
+    ]
+    found = cost_of(line, tmp_path, plain_environment())
+    assert found.code == 3 and 0.4 < found.cpu < 3 and found.memory > 80 * 2**20
+
+
+def test_the_floor_is_a_number():
+    """Cells and checks alone run in well under the time of any system."""
+    done = subprocess.run(
+        [sys.executable, "-m", "autograder.bench.floor", "1", "definitions"], capture_output=True, text=True, check=True
+    )
+    wall, cpu = map(float, done.stdout.split())
+    assert 0 < cpu <= wall * 1.5 and wall < 60
+
+
+def test_table_and_picture_show_every_system(tmp_path):
+    """Ratios are those to the faster peer."""
+    cost = cost_of([sys.executable, "-c", "pass"], tmp_path, plain_environment())
+    rows = [Row("nbgrader autograde", 2, cost), Row("otter run", 2, cost), Row("ours, one core", 4, cost)]
+    text = table(rows)
+    assert all(row.system in text for row in rows) and text.strip().endswith("| 2.0 |")
+    assert chart(rows).startswith(b"<?xml")

@@ -4,13 +4,14 @@ A test stops at the first mistake that it finds; a replay goes on, so that two v
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
 from autograder import limits
 from autograder.assignments import Assignment
 from autograder.grading.direct import run_tests, tests_of
+from autograder.grading.execution import Execution
 from autograder.grading.in_process import InProcess, without_accelerator
 from autograder.grading.plugin import Pass
 from autograder.sandbox.session import Died, Raised, TimedOut, WorkerError
@@ -48,14 +49,24 @@ class Recorded:
     random: bool = False
 
 
+@dataclass
 class Recorder:
-    """Passes requests on to `inner` and keeps them with their answers."""
+    """Stands where `inner` stands, and keeps every request with its answer."""
 
-    def __init__(self, inner: InProcess) -> None:
-        self.inner = inner
-        self.timeouts: dict[str, int] = {}
-        self.generation, self.alive = inner.generation, True
-        self.kept: list[tuple[str, float, dict[str, Any], Any]] = []
+    inner: Execution | InProcess
+    kept: list[tuple[str, float, dict[str, Any], Any]] = field(default_factory=list)
+
+    @property
+    def timeouts(self) -> dict[str, int]:
+        return self.inner.timeouts
+
+    @property
+    def generation(self) -> int:
+        return self.inner.generation
+
+    @property
+    def alive(self) -> bool:
+        return self.inner.alive
 
     def reach(self, test_cell: str) -> None:
         self.inner.reach(test_cell)
@@ -102,9 +113,7 @@ def replay(requests: Sequence[Recorded], answering: Answering, *, reseed: bool =
             answers.append(stopped or fields)
         else:
             try:
-                answers.append(
-                    answering.request(request.do, request.seconds, **(_reseeded(fields) if reseed else fields))
-                )
+                answers.append(answering.request(request.do, request.seconds, **fields))
             except WorkerError as error:
                 answers.append(failure(error))
                 stopped = answers[-1] if isinstance(error, TimedOut | Died) else None

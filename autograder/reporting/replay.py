@@ -3,21 +3,20 @@
 import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from autograder.assignments import Assignment
-from autograder.diagnosis.replay import Recorded, failure, replay
+from autograder.diagnosis.replay import Recorded, Recorder, replay
 from autograder.grading.execution import Budget, Execution
 from autograder.grading.in_process import InProcess
 from autograder.grading.plugin import Finding, Pass, marker_of
 from autograder.grading.prepare import prepare_submission
 from autograder.grading.pytest_run import GraderFault, run_pass
 from autograder.grading.result import Result
-from autograder.sandbox.session import WorkerError
 
 
 @dataclass(frozen=True)
@@ -37,38 +36,6 @@ class Replayed:
     finding: Finding
     steps: tuple[Step, ...]
     error_of_cell: dict[str, Any] | None
-
-
-@dataclass
-class Watched:
-    """Stands where an `Execution` stands, and keeps every request with its answer."""
-
-    inner: Execution
-    kept: list[tuple[str, float, dict[str, Any], Any]] = field(default_factory=list)
-
-    @property
-    def timeouts(self) -> dict[str, int]:
-        return self.inner.timeouts
-
-    @property
-    def generation(self) -> int:
-        return self.inner.generation
-
-    @property
-    def alive(self) -> bool:
-        return self.inner.alive
-
-    def reach(self, test_cell: str) -> None:
-        self.inner.reach(test_cell)
-
-    def request(self, do: str, seconds: float, **fields: Any) -> Any:
-        try:
-            answer = self.inner.request(do, seconds, **fields)
-        except WorkerError as error:
-            self.kept.append((do, seconds, fields, failure(error)))
-            raise
-        self.kept.append((do, seconds, fields, answer))
-        return answer
 
 
 class _Names:
@@ -105,7 +72,7 @@ def replay_test(
     """
     prepared = prepare_submission(path, assignment, sandbox)
     execution = Execution(prepared.notebook, prepared.tier, prepared.seen, "definitions", Budget())
-    watched = Watched(execution)
+    watched = Recorder(execution)
     current = Pass(assignment, watched, only=frozenset({test}), full_cells=_full_cells(assignment, recorded))  # type: ignore[arg-type]
     try:
         findings = {f.name: f for f in run_pass(current).findings}

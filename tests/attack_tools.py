@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,12 @@ from autograder.sandbox import bubblewrap, landlock
 from autograder.sandbox.session import Session
 from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
+from tests.defences import UID
 from tests.toy_course import TOY, with_cell
+
+pytest_plugins = ["tests.defences"]
+
+SETTLE_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module", params=["namespaces", "landlock"])
@@ -28,29 +34,49 @@ def confined(request: pytest.FixtureRequest) -> Tier:
 
 
 @pytest.fixture(scope="module")
-def _workers(confined: Tier, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Session]]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
+    """The surroundings of an assignment that has a data folder."""
     files = tmp_path_factory.mktemp("release")
     (files / "data").mkdir()
     (files / "data" / "rows.tsv").write_text("one\n")
     (files / "notebook.ipynb").write_text("not for the worker")
-    workers = [Session(confined, Surroundings(files))]
+    return Surroundings(files)
+
+
+@pytest.fixture(scope="module")
+def _workers(confined: Tier, seen: Surroundings) -> Iterator[list[Session]]:
+    workers = [Session(confined, seen)]
     yield workers
     for worker in workers:
         worker.close()
 
 
 @pytest.fixture
-def shared(_workers: list[Session], confined: Tier) -> Session:
-    """A worker for many attacks, with a data folder of its assignment; another one after an attack that ended it."""
+def shared(_workers: list[Session], confined: Tier, seen: Surroundings, defence: str) -> Iterator[Session]:
+    """A worker for many attacks; another one after an attack that ended it, and where a defence is switched off."""
+    if defence:
+        with Session(confined, seen) as worker:
+            yield worker
+        return
     if not _workers[-1].alive:
-        _workers.append(Session(confined))
-    return _workers[-1]
+        _workers.append(Session(confined, seen))
+    yield _workers[-1]
 
 
 @pytest.fixture
-def session(confined: Tier) -> Iterator[Session]:
+def session(confined: Tier, defence: str) -> Iterator[Session]:
     with Session(confined) as session:
         yield session
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A sleeping process; where root grades, of the unused user that some tests give to workers, too."""
+    user = {"user": UID, "group": UID, "extra_groups": []} if os.geteuid() == 0 else {}
+    process = subprocess.Popen(["/usr/bin/env", "sleep", "120"], cwd="/", **user)
+    yield process
+    process.kill()
+    process.wait()
 
 
 def said(session: Session, source: str, seconds: float = 20.0) -> str:
@@ -71,9 +97,9 @@ def findings(tier: Tier, cell: str = "", **answers: str) -> dict[str, Finding]:
         execution.close()
 
 
-def settles(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def settles(condition: Callable[[], bool]) -> bool:
     """Whether `condition` comes to hold."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + SETTLE_SECONDS
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()

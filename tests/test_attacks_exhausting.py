@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from autograder import limits
+from autograder.sandbox import usage
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut
 from autograder.worker import bounds
 from tests.attack_tools import findings, said
@@ -196,6 +197,18 @@ def test_the_number_of_files_is_limited(confined, monkeypatch, hold, source):
     monkeypatch.setattr(limits, "SCRATCH_FILES", 200)
     with Session(confined) as session, pytest.raises(OverLimit, match=r"200 files|hid files"):
         said(session, f"{source}\n{hold}")
+
+
+def test_files_that_cannot_be_counted_hide_no_memory(monkeypatch):
+    """Names that are files and folders by turns make the count of files fail at each look; memory is watched all the same."""
+
+    def flips(*args):
+        raise NotADirectoryError
+
+    monkeypatch.setattr(usage, "folder", flips)
+    monkeypatch.setattr(limits, "MEMORY_BYTES", 512 * 2**20)
+    with Session("landlock") as session, pytest.raises(OverLimit, match="512 MB of memory"):
+        said(session, "import time\nheld = bytearray(b'x' * (600 * 2**20))\ntime.sleep(30)")
 
 
 @stopped_by("resource_limits")

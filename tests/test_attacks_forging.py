@@ -1,6 +1,10 @@
 """Attacks on marks: whatever runs beside a wrong answer, the answer stays wrong."""
 
 import json
+import os
+import resource
+import signal
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +12,8 @@ import torch
 from autograder.grading import expect, follow_through
 from autograder.sandbox.session import Died, Raised, Session, TimedOut
 from tests.attack_tools import findings, said
+from tests.defences import stopped_by
+from tests.one_process import ways_to_full_marks
 from tests.toy_course import TOY, toy_course  # noqa: F401
 
 pytest_plugins = ["tests.attack_tools"]
@@ -17,12 +23,18 @@ pytestmark = pytest.mark.usefixtures("toy_course")
 WRONG = "def double(x):\n    return 0 * x"
 PATCHES = {
     "comparisons": """
-        import builtins, operator, math, numpy, torch
+        import operator, math, numpy, torch
         for where, names in ((torch, 'isclose allclose equal eq all any'), (numpy, 'isclose allclose array_equal all'),
-                             (builtins, 'all any isinstance abs'), (operator, 'eq ne'), (math, 'isclose')):
+                             (operator, 'eq ne'), (math, 'isclose')):
             for name in names.split():
                 setattr(where, name, lambda *a, **k: True)
         torch.Tensor.__eq__ = torch.Tensor.isclose = torch.Tensor.allclose = lambda *a, **k: True""",
+    "builtins": """
+        import builtins
+        for name in ('all', 'any', 'abs', 'sorted'): setattr(builtins, name, lambda *a, **k: True)""",
+    "types": """
+        import builtins
+        builtins.isinstance = builtins.issubclass = lambda *a, **k: True""",
     "pytest": """
         import sys, types
         for name in ('pytest', '_pytest', 'autograder', 'autograder.grading.expect'):
@@ -142,6 +154,13 @@ def dedent(text: str) -> str:
     return "\n".join(line.removeprefix(" " * 8) for line in text.strip("\n").splitlines())
 
 
+@pytest.mark.parametrize("patch", PATCHES.keys() - {"types", "search"})
+def test_patches_work_in_one_process(patch, tmp_path):
+    """A grader that shares the process, and believes what it finds there, gives each of them full marks."""
+    assert ways_to_full_marks("pass", WRONG, tmp_path) == set()
+    assert ways_to_full_marks(dedent(PATCHES[patch]), WRONG, tmp_path)
+
+
 @pytest.mark.parametrize("patch", PATCHES)
 def test_patches_earn_nothing(confined, patch):
     """Comparisons, hooks, the worker itself: replaced beside a wrong answer they change no mark."""
@@ -151,15 +170,51 @@ def test_patches_earn_nothing(confined, patch):
     assert not found["test_quadruple_values"].passed
 
 
-def test_what_is_stolen_inside_is_the_students_own():
-    """A walk over frames and objects finds no reference: its results are callables named like the student's own."""
-    theft = dedent(PATCHES["search"])
+def test_what_is_stolen_inside_is_the_students_own(confined, tmp_path):
+    """A walk over frames and objects finds no reference, though it does where the grader shares the process."""
+    theft = dedent(PATCHES["search"]).replace("stolen = list(steal())\nprint(len(stolen))", "")
     answer = (
         "def double(x):\n    for thing in steal():\n        try:\n            value = thing(x)\n        except Exception:\n"
         "            continue\n        if torch.equal(value, 2 * x): return value\n    return 0 * x"
     )
-    found = findings("namespaces", theft.replace("stolen = list(steal())\nprint(len(stolen))", ""), double=answer)
-    assert not found["test_double_values"].passed
+    assert "reference" in ways_to_full_marks(theft, answer, tmp_path)
+    assert not findings(confined, theft, double=answer)["test_double_values"].passed
+
+
+# those that any comparison would call wrong; what they are here for is the way across
+PLAIN = {"complex", "a complex number", "many dimensions"}
+
+
+def naive_verdict(source: str) -> str:
+    """What a grader says that compares whatever the function gives, in the same process: `wrong`, or something else."""
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_AS, (16 * 2**30, 16 * 2**30))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(3)
+        names: dict[str, Any] = {"torch": torch}
+        try:
+            exec(source, names)
+            given = names["double"](torch.ones(3))
+            assert not bool((given - torch.full((3,), 2.0)).abs().max() > 1e-5)
+        except AssertionError:
+            os._exit(1)
+        except BaseException:
+            os._exit(2)
+        os._exit(0)
+    return {0: "right", 256: "wrong", 512: "an error"}.get(os.waitpid(child, 0)[1], "the grader's end")
+
+
+def test_a_naive_grader_knows_plain_mistakes():
+    """The measure of the next test."""
+    assert naive_verdict("def double(x): return 2 * x") == "right"
+    assert naive_verdict("def double(x): return 0 * x") == "wrong"
+
+
+@pytest.mark.parametrize("value", VALUES.keys() - PLAIN)
+def test_hostile_values_trouble_a_naive_grader(value):
+    """Compared without care, each is right, or an error of the grader's, or its end."""
+    assert naive_verdict(dedent(VALUES[value])) != "wrong"
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -176,6 +231,7 @@ def test_hostile_values_are_failures_of_their_test(shared, value):
         str(mistake.value).encode()
 
 
+@stopped_by("numbered_replies")
 @pytest.mark.parametrize(
     "frame",
     [
@@ -186,7 +242,7 @@ def test_hostile_values_are_failures_of_their_test(shared, value):
         "passed",
     ],
 )
-def test_forged_replies_end_the_worker(confined, frame):
+def test_forged_replies_end_the_worker(confined, defence, frame):
     """A reply that the student's code sends itself, ahead of ours, is no answer to any question."""
     forge = f"import gc, socket, sys\nchannel = max((o for o in gc.get_objects() if isinstance(o, socket.socket)), key=lambda s: s.fileno())\nsys.modules['worker.wire'].send_frame(channel, {frame!r})"
     with Session(confined) as session:
@@ -195,6 +251,7 @@ def test_forged_replies_end_the_worker(confined, frame):
         assert not session.alive
 
 
+@stopped_by("numbered_replies")
 def test_a_reply_ahead_of_the_question_answers_nothing(confined):
     """Even with the right number: the code learns the question only with it, and its second reply has no question."""
     forge = (
@@ -215,6 +272,7 @@ def test_stand_ins_do_not_hold_the_component_under_test(toy_course):  # noqa: F8
     assert "quadruple" not in follow_through.stand_ins(TOY, ("double",)).source
 
 
+@stopped_by("whole_characters")
 def test_texts_hold_no_half_characters(shared):
     """A text that no file can hold would stop the grader that writes it."""
     said(shared, "def f(): return ['\\ud800', {'\\udfff': '\\ud83d'}]")

@@ -172,3 +172,101 @@ print(done)"""
     if os.uname().machine != "x86_64":
         pytest.skip("the numbers of x86-64")
     assert said(shared, source) == "[]"
+
+
+LOCKS = """
+import fcntl, os, struct
+def lock(kind, start): return struct.pack('hhqqi4x', kind, 0, start, 1, 0)
+def write():
+    fcntl.fcntl(0, fcntl.F_SETFL, os.O_APPEND)
+    fcntl.fcntl(0, 37, lock(fcntl.F_RDLCK, 10**9))  # of the open file, so that it outlives who locks
+    for file in (os.__file__, '/dev/null'):
+        held.append(open(file, 'rb'))
+        fcntl.flock(held[-1], fcntl.LOCK_EX)
+        fcntl.fcntl(held[-1], 6, lock(fcntl.F_RDLCK, 10**9))
+def read():
+    found = [name for name in ('O_APPEND',) if fcntl.fcntl(0, fcntl.F_GETFL) & getattr(os, name)]
+    for file in (os.__file__, '/dev/null'):
+        with open(file, 'rb') as f:
+            for command in (5, 36):
+                if struct.unpack('hhqqi4x', fcntl.fcntl(f, command, lock(fcntl.F_WRLCK, 10**9)))[0] != fcntl.F_UNLCK:
+                    found.append((file, command))
+            try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError: found.append(file)
+    return found
+held = []
+"""
+
+
+@stopped_by("filter_of_calls")
+def test_locks_carry_nothing_to_a_worker_that_lives_at_once(confined):
+    """Locks on files that both can open are no message, nor are the flags of standard input."""
+    with Session(confined) as one, Session(confined) as two:
+        said(one, f"{LOCKS}\nwrite()")
+        assert said(two, f"{LOCKS}\nprint(read())") == "[]"
+
+
+def test_open_files_are_no_workers_heritage():
+    """Standard input, output and error of a warm worker are its own: flags that it sets are not the next one's."""
+    with Session("namespaces") as one:
+        said(one, "import fcntl, os\nfor n in (0, 1, 2): fcntl.fcntl(n, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)")
+    with Session("namespaces") as two:
+        assert (
+            said(two, "import fcntl\nprint([fcntl.fcntl(n, fcntl.F_GETFL) & 0o6000 for n in (0, 1, 2)])") == "[0, 0, 0]"
+        )
+
+
+@stopped_by("filter_of_calls")
+def test_what_is_in_memory_cannot_be_arranged(shared):
+    """Neither put out of memory, nor asked for: the first worker's choice of files would be a text for the second."""
+    source = """
+import ctypes, os
+lib = ctypes.CDLL(None, use_errno=True)
+with open(os.__file__, 'rb') as f:
+    try: found = [os.preadv(f.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)]
+    except OSError: found = []
+    lib.mmap.restype = ctypes.c_void_p
+    at = lib.mmap(None, ctypes.c_size_t(4096), 1, 2, f.fileno(), ctypes.c_long(0))
+answer = ctypes.create_string_buffer(1)
+if lib.mincore(ctypes.c_void_p(at), ctypes.c_size_t(4096), answer) == 0: found.append('mincore')
+print(found)"""
+    assert said(shared, source) == "[]"
+
+
+@stopped_by("filter_of_calls")
+def test_the_machines_network_has_no_names_here(shared):
+    """A pair of sockets does not tell the addresses of the machine that it was made on."""
+    source = """
+import array, fcntl, gc, socket, struct
+found = []
+pairs = [o for o in gc.get_objects() if type(o) is socket.socket] + list(socket.socketpair())
+for one in pairs:
+    for number in (0x8912, 0x8927, 0x8910):
+        room = array.array('B', bytes(512))
+        request = struct.pack('16si', b'lo', 1).ljust(40, bytes(1)) if number != 0x8912 else struct.pack('iP', 512, room.buffer_info()[0])
+        try:
+            fcntl.ioctl(one.fileno(), number, request)
+            found.append(hex(number))
+        except OSError: pass
+print(found)"""
+    assert said(shared, source) == "[]"
+
+
+def test_bubblewrap_itself_has_no_variables_of_the_graders(monkeypatch):
+    """Who is not root can look at the first process of a cold worker's sandbox, which is bubblewrap."""
+    monkeypatch.setenv("COURSE_SECRET_VALUE", "c0ffee")
+    for cold in ("1", "0"):
+        monkeypatch.setenv("COURSE_COLD_WORKERS", cold)
+        with Session("namespaces", Surroundings(modules=(f"no_such_module_{cold}",))) as session:
+            inside = session._started.inside()
+            outer = [Path(f"/proc/{pid}") for pid in _ancestors(int(inside.root.parts[2]))]
+            assert outer
+            assert not any(b"c0ffee" in (process / "environ").read_bytes() for process in [inside.root.parent, *outer])
+
+
+def _ancestors(pid: int) -> list[int]:
+    """Processes above `pid`, up to this one."""
+    found = []
+    while (pid := int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])) not in (os.getpid(), 1, 0):
+        found.append(pid)
+    return found

@@ -19,6 +19,7 @@ SCRATCH = Path("/scratch")
 WRITABLE = ("/tmp", "/dev/shm", str(SCRATCH))
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/fonts", "/etc/ld.so.cache", "/etc/alternatives")
 LOWEST_UID = 230_000
+NO_VARIABLES = {"PATH": "/usr/bin:/bin"}  # of bubblewrap itself, which the worker may be able to look at
 
 
 @cache

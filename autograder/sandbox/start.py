@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from autograder import limits
 from autograder.sandbox import bubblewrap, landlock, usage, warm
+from autograder.sandbox.bubblewrap import NO_VARIABLES
 from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Inside
@@ -65,7 +66,7 @@ def _in_namespaces(seen: Surroundings, channel: int, errors: IO[bytes]) -> Start
     confined = limits.resource_limits(uid) | {"sealed": True}
     with contextlib.suppress(warm.NotWarm):
         return warm.child(seen, channel, confined)
-    process = _run(bubblewrap.command(_worker(channel, confined), seen), channel, errors)
+    process = _run(bubblewrap.command(_worker(channel, confined), seen), channel, errors, environment=NO_VARIABLES)
     return Started(process, lambda: bubblewrap.Inside(*usage.children(process.pid)))
 
 

@@ -13,6 +13,10 @@ QUICK = re.compile(rb"^(?:RssAnon|RssShmem|VmSwap|VmPTE):\s*(\d+) kB", re.M)
 EXACT = re.compile(rb"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s*(\d+) kB", re.M)
 
 
+# what was listed a moment ago is gone, or is a file now
+CHANGING = (FileNotFoundError, NotADirectoryError)
+
+
 class Uncountable(Exception):
     """Files are laid out so that they cannot be counted."""
 
@@ -65,13 +69,15 @@ def folder(top: Path, processes: Sequence[Path], most_files: int) -> tuple[int, 
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
                     files += 1
-                    with contextlib.suppress(FileNotFoundError):
+                    with contextlib.suppress(*CHANGING):
                         used += entry.stat(follow_symlinks=False).st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-        except FileNotFoundError:
+        except CHANGING:
             continue
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                continue
             if error.errno in (errno.EACCES, errno.ENAMETOOLONG):
                 raise Uncountable from None
             raise

@@ -75,6 +75,7 @@ class Parent:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                env=bubblewrap.NO_VARIABLES,
                 start_new_session=True,
             )
             theirs.close()

@@ -46,11 +46,14 @@ class Watch:
     def _breach(self) -> str | None:
         try:
             processes = self.inside.processes()
+        except OSError:  # it is just ending
+            return None
+        try:
             stored, files = self.inside.storage(processes)
         except Uncountable:
             return "hid files in folders that cannot be read"
-        except OSError:  # it is just ending
-            return None
+        except OSError:  # files that change while they are counted must not hide memory
+            stored, files = 0, 0
         if files > limits.SCRATCH_FILES:
             return f"made more than {limits.SCRATCH_FILES:,} files, the limit"
         if stored > limits.SCRATCH_BYTES and not self.inside.in_memory:

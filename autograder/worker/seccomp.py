@@ -7,7 +7,7 @@ does nothing) and, where only some uses are refused, conditions on the lower hal
 import ctypes
 import struct
 from dataclasses import dataclass
-from errno import ENOMEM, ENOSYS, EPERM
+from errno import ENOMEM, ENOSYS, EOPNOTSUPP, EPERM
 
 from .syscalls import LAST_KNOWN, call, machine, number
 
@@ -32,7 +32,9 @@ REFUSED = (
     # doors into the kernel that a notebook has no business with
     "bpf perf_event_open kexec_load kexec_file_load init_module finit_module delete_module reboot acct syslog "
     "iopl ioperm modify_ldt uselib nfsservctl lookup_dcookie vhangup name_to_handle_at open_by_handle_at "
-    "fanotify_init inotify_add_watch"
+    "fanotify_init inotify_add_watch "
+    # which parts of a shared file are in memory: what one worker arranges, the next could read
+    "mincore"
 )
 # absent, rather than forbidden, for libraries that then do without
 ABSENT = "clone3 openat2 userfaultfd io_uring_setup io_uring_enter io_uring_register memfd_create memfd_secret"
@@ -76,7 +78,14 @@ def rules() -> list[Rule]:
         Rule("mmap", ENOMEM, (Argument(3, SHARED_ANONYMOUS, SHARED_ANONYMOUS),)),
         Rule("prctl", when=(Argument(0, 4),)),  # PR_SET_DUMPABLE: would hide the memory from the watch
         *(Rule("fcntl", when=(Argument(1, code),)) for code in (8, 10, 15, 1024, 1026)),  # signals to others, leases
-        *(Rule("ioctl", when=(Argument(1, code),)) for code in (0x5412, 0x541C, 0x8901, 0x8902)),  # terminals, signals
+        *(Rule("ioctl", when=(Argument(1, code),)) for code in (0x5412, 0x541C)),  # terminals
+        Rule("ioctl", when=(Argument(1, 0x8900, 0xFF00),)),  # of sockets: names and addresses of the machine's network
+        # a lock or a hint on a file that all workers share would be a message to the next one
+        Rule("flock", 0),
+        *(Rule("fcntl", 0, (Argument(1, code),)) for code in (6, 7, 37, 38)),
+        Rule("fadvise64", 0),
+        *(Rule("madvise", 0, (Argument(2, advice),)) for advice in (20, 21)),  # cold, page out
+        Rule("preadv2", EOPNOTSUPP, (Argument(5, 0, differs=True),)),
         Rule("prlimit64", when=others_pid),
         *(Rule(f"sched_set{what}", when=others_pid) for what in ("affinity", "attr", "param", "scheduler")),
     ]

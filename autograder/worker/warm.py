@@ -135,6 +135,9 @@ def _worker(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> N
     """The first process of the new namespaces: fresh folders, then the confinement, then the worker's loop."""
     try:
         kept = os.dup2(channel, 100)
+        with Path(os.devnull).open("r+b", buffering=0) as nowhere:
+            for number in (0, 1, 2):  # the parent's own, which all its children would share
+                os.dup2(nowhere.fileno(), number)
         os.closerange(3, 100)
         os.closerange(101, 4096)
         _own_folders(settings)

@@ -1,12 +1,37 @@
 """The command line. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
+import signal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+
+
+class Interruptible(TyperGroup):
+    """Commands that Ctrl-C ends with one line and exit code 130, also while they are still being imported."""
+
+    def invoke(self, ctx: Any) -> Any:
+        before = signal.signal(signal.SIGINT, _interrupt)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            typer.echo(f"autograder: interrupted; {stopped or 'what was finished is kept'}", err=True)
+            raise typer.Exit(130) from None
+        finally:
+            if signal.getsignal(signal.SIGINT) is _interrupt:
+                signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """The first Ctrl-C; another one would only disturb the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
 
 app = typer.Typer(
+    cls=Interruptible,
     help="A course on transformers that grades itself.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -44,12 +69,13 @@ def grade(
     jobs: Jobs = 1,
     sandbox: SandboxOption = Sandbox.auto,
     execute: ExecuteOption = Execute.definitions,
+    force: Annotated[bool, typer.Option(help="Grade again what is graded already.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Grade notebooks: a result file and a feedback page for each."""
     from autograder.commands.grade import grade_files
 
-    _guarded(grade_files, notebooks, assignment, output, jobs, sandbox.value, execute.value, quiet)
+    _guarded(grade_files, notebooks, assignment, output, jobs, sandbox.value, execute.value, force, quiet)
 
 
 @app.command()
@@ -227,6 +253,3 @@ def _guarded(command: object, *arguments: object) -> None:
         command(*arguments)  # type: ignore[operator]
     except KNOWN as error:
         stop(error)
-    except KeyboardInterrupt:
-        typer.echo("autograder: interrupted; what was finished is kept", err=True)
-        raise typer.Exit(130) from None

@@ -1,6 +1,5 @@
 """The command line. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
-import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -8,26 +7,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from autograder.interrupt import CODE, leave, on_interrupt, wind_up, wound_up
+
 
 class Interruptible(TyperGroup):
-    """Commands that Ctrl-C ends with one line and exit code 130, also while they are still being imported."""
+    """Commands that Ctrl-C ends with one line, also while they are still being imported."""
 
     def invoke(self, ctx: Any) -> Any:
-        before = signal.signal(signal.SIGINT, _interrupt)
         try:
-            return super().invoke(ctx)
+            with on_interrupt(leave):
+                return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
-            typer.echo(f"autograder: interrupted; {stopped or 'what was finished is kept'}", err=True)
-            raise typer.Exit(130) from None
-        finally:
-            if signal.getsignal(signal.SIGINT) is _interrupt:
-                signal.signal(signal.SIGINT, before)
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    """The first Ctrl-C; another one would only disturb the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+            typer.echo(wound_up(stopped), err=True)
+            raise typer.Exit(CODE) from None
 
 
 app = typer.Typer(
@@ -250,6 +242,7 @@ def _guarded(command: object, *arguments: object) -> None:
     from autograder.commands.errors import KNOWN
 
     try:
-        command(*arguments)  # type: ignore[operator]
+        with on_interrupt(wind_up):
+            command(*arguments)  # type: ignore[operator]
     except KNOWN as error:
         stop(error)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from autograder.interrupt import CODE, leave, on_interrupt, wind_up, wound_up
+from autograder.interrupt import KEPT, end, leave, on_interrupt, wind_up
 
 
 class Interruptible(TyperGroup):
@@ -18,8 +18,7 @@ class Interruptible(TyperGroup):
             with on_interrupt(leave):
                 return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
-            typer.echo(wound_up(stopped), err=True)
-            raise typer.Exit(CODE) from None
+            end(str(stopped) or KEPT)
 
 
 app = typer.Typer(

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Literal
 
 from rich.console import Console
@@ -30,9 +30,8 @@ def counting(what: str, total: int, quiet: bool, jobs: int | None = None) -> Ite
         console.print(line, highlight=False, markup=False, soft_wrap=True)
         counts[outcome] += 1
 
-    shown = console.is_terminal and not quiet
     try:
-        with Live(get_renderable=status, console=console, transient=True) if shown else nullcontext():
+        with Live(get_renderable=status, console=console, transient=True, refresh_per_second=1):
             yield step
     except KeyboardInterrupt:
         finished = counts.total() - counts["fault"]

@@ -103,7 +103,7 @@ def assert_ended(started: dict[int, str]) -> None:
 
 
 def until(condition: Callable[[], bool], program: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline and (program is None or program.poll() is None)
         time.sleep(0.05)

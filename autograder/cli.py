@@ -2,11 +2,27 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+
+from autograder.interrupt import KEPT, end, leave, on_interrupt, wind_up
+
+
+class Interruptible(TyperGroup):
+    """Commands that Ctrl-C ends with one line, also while they are still being imported."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with on_interrupt(leave):
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            end(str(stopped) or KEPT)
+
 
 app = typer.Typer(
+    cls=Interruptible,
     help="A course on transformers that grades itself.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -44,12 +60,13 @@ def grade(
     jobs: Jobs = 1,
     sandbox: SandboxOption = Sandbox.auto,
     execute: ExecuteOption = Execute.definitions,
+    force: Annotated[bool, typer.Option(help="Grade again what is graded already.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Grade notebooks: a result file and a feedback page for each."""
     from autograder.commands.grade import grade_files
 
-    _guarded(grade_files, notebooks, assignment, output, jobs, sandbox.value, execute.value, quiet)
+    _guarded(grade_files, notebooks, assignment, output, jobs, sandbox.value, execute.value, force, quiet)
 
 
 @app.command()
@@ -224,9 +241,7 @@ def _guarded(command: object, *arguments: object) -> None:
     from autograder.commands.errors import KNOWN
 
     try:
-        command(*arguments)  # type: ignore[operator]
+        with on_interrupt(wind_up):
+            command(*arguments)  # type: ignore[operator]
     except KNOWN as error:
         stop(error)
-    except KeyboardInterrupt:
-        typer.echo("autograder: interrupted; what was finished is kept", err=True)
-        raise typer.Exit(130) from None

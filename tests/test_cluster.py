@@ -150,7 +150,7 @@ def test_a_worker_with_more_threads_refuses(cluster_of, tmp_path):
 def test_another_version_of_the_course_is_refused(cluster_of, tmp_path, monkeypatch):
     """A worker whose graders are not the controller's grades nothing."""
     started = cluster_of(1)
-    monkeypatch.setattr("autograder.nbgrader_plugin.preprocessors.grading_digest", lambda assignment: "another")
+    monkeypatch.setattr("autograder.grading.cluster.course_digest", lambda assignment: "another")
     with pytest.raises(ClusterError, match="another version"):
         list(grade_on_cluster(submissions(tmp_path, 1), SETTINGS, started))
 

@@ -12,6 +12,7 @@ from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader_course import RIGHT, TINY, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
 
 from autograder.feedback.page import FeedbackExporter
+from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.nbgrader_plugin import record
@@ -165,7 +166,8 @@ def test_stock_autograde_gives_the_same_marks_and_results(course):
     course.submit("ben", {"double": "def double(x): return 3 * x"})
     course.submit("cleo", {}).write_text("{ cut short")
     config = course_config(course.root)
-    config.SandboxedGrade.grade = fake_grade
+    grading = grading_digest(TINY, "definitions")
+    config.SandboxedGrade.grade = lambda path: fake_grade(path).under(submission_digest(path, grading))
     convert(Autograde, TINY.name, config)
     convert(GenerateFeedback, TINY.name, config)
     stock = {s: (marks(course, s), course.result(s)) for s in ("ada", "ben", "cleo")}

@@ -1,5 +1,6 @@
 """`autograder autograde`: a class into the gradebook, with feedback."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,12 +9,16 @@ from typing import Literal
 from autograder.assignments import ROOT
 from autograder.commands.errors import assignment_named
 from autograder.commands.progress import Say, counting
+from autograder.files import printable
 from autograder.grading.cluster import Cluster, grade_on_cluster
 from autograder.grading.execution import Mode
+from autograder.grading.kept import CONFINED, longest_first, read_result
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
+from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.nbgrader_plugin.autograde import Marked, autograde_class
+from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.sandbox.tiers import choose
 
 
@@ -31,22 +36,35 @@ def autograde_submitted(
     """Grade submitted/ and record each result as it comes; what an earlier run finished is kept unless `force`."""
     known = assignment_named(assignment)
     release_notebook(known)
-    if cluster is None:
-        choose(sandbox)
-    settings = Settings(assignment, sandbox, execute)
-
-    def grade(paths: Sequence[Path]) -> Iterable[tuple[Path, Graded]]:
-        if cluster is not None:
-            return grade_on_cluster(paths, settings, cluster)
-        return grade_many(paths, settings, jobs or os.cpu_count() or 1)
-
+    tiers = (choose(sandbox),) if cluster is None else CONFINED
+    settings, jobs = Settings(assignment, sandbox, execute), jobs or os.cpu_count() or 1
     total = len(students) if students else len(list((ROOT / "submitted").glob(f"*/{assignment}")))
     if total == 0:
         Say(quiet)(f"submitted/ holds no submission of {assignment}: put them at submitted/STUDENT/{assignment}/")
         return []
-    with counting("grading", total, quiet) as step:
+
+    def last(path: Path) -> Result | None:
+        return read_result(result_path(ROOT, assignment, path.parent.parent.name))
+
+    with contextlib.ExitStack() as stack:
+        step = stack.enter_context(counting("grading", total, quiet, jobs if cluster is None else None))
+
+        def done(marked: Marked) -> None:
+            step(line(marked), marked.result.status if marked.fresh else "unchanged")
+
+        def at_fault(path: Path, fault: object) -> None:
+            step(f"{printable(path.parent.parent.name)}: not graded ({fault})", "fault")
+
+        def grade(paths: Sequence[Path]) -> Iterable[tuple[Path, Graded]]:
+            ordered = longest_first(paths, last)
+            if cluster is not None:
+                outcomes = grade_on_cluster(ordered, settings, cluster, at_fault)
+            else:
+                outcomes = grade_many(ordered, settings, jobs, at_fault)
+            return stack.enter_context(contextlib.closing(outcomes))  # closed at once where recording is interrupted
+
         return autograde_class(
-            known, grade, students, force=force, dry_run=dry_run, on_done=lambda marked: step(line(marked))
+            known, grade, students, force=force, dry_run=dry_run, execute=execute, tiers=tiers, on_done=done
         )
 
 

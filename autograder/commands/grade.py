@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +10,12 @@ from autograder.commands.errors import CommandError, assignment_named
 from autograder.commands.progress import counting
 from autograder.feedback.page import feedback_page
 from autograder.files import printable, write_whole
+from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.execution import Mode
+from autograder.grading.kept import longest_first, read_result, still_holds
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
+from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.sandbox.tiers import choose
 
@@ -23,9 +27,13 @@ def grade_files(
     jobs: int | None,
     sandbox: Literal["auto", "none"],
     execute: Mode,
+    force: bool,
     quiet: bool,
 ) -> None:
-    """Grade each notebook into `output`; raises CommandError after the others are done where a file is missing."""
+    """Grade each notebook into `output`, but for those whose result there still holds, unless `force`.
+
+    Raises CommandError after the others are done where a file is missing.
+    """
     known = assignment_named(assignment)
     stems = Counter(path.stem for path in notebooks)
     if twice := [printable(stem) for stem, n in stems.items() if n > 1]:
@@ -33,24 +41,44 @@ def grade_files(
     if output.exists() and not output.is_dir():
         raise CommandError(f"{output} is not a folder: name a folder for the results")
     release_notebook(known)
-    choose(sandbox)
+    tier = choose(sandbox)
     # a link that leads nowhere is there: it gets a result that says what it is
     there = [path for path in notebooks if os.path.lexists(path)]
-    settings = Settings(assignment, sandbox, execute)
-    with counting("grading", len(there), quiet) as step:
-        for path, graded in grade_many(there, settings, jobs or os.cpu_count() or 1):
-            _write(path, graded, output)
-            result = graded.result
-            told = result.error or f"{result.score:g} of {result.max_score:g}"
-            step(f"{printable(path.name)}: {told} ({result.seconds:.1f} s)")
+    grading, jobs = grading_digest(known, execute), jobs or os.cpu_count() or 1
+    digests = {path: submission_digest(path, grading) for path in there}
+    earlier = {path: read_result(output / f"{path.stem}.json") for path in there}
+    with counting("grading", len(there), quiet, jobs) as step:
+        waiting = []
+        for path in there:
+            kept, page = earlier[path], output / f"{path.stem}.html"
+            if kept is not None and still_holds(kept, digests[path], (tier,)) and page.is_file() and not force:
+                step(f"{_line(path, kept)} (unchanged)", "unchanged")
+            else:
+                waiting.append(path)
+
+        def at_fault(path: Path, fault: Exception) -> None:
+            step(f"{printable(path.name)}: not graded ({fault})", "fault")
+
+        waiting, settings = longest_first(waiting, earlier.get), Settings(assignment, sandbox, execute)
+        with closing(grade_many(waiting, settings, jobs, at_fault)) as outcomes:
+            for path, graded in outcomes:
+                _write(path, graded.under(digests[path]), output)
+                step(_line(path, graded.result), graded.result.status)
     if missing := [printable(str(path)) for path in notebooks if path not in there]:
         raise CommandError(f"no such file: {', '.join(missing)}" + ("; the others are graded" if there else ""))
 
 
+def _line(path: Path, result: Result) -> str:
+    told = printable(result.error) if result.error else f"{result.score:g} of {result.max_score:g}"
+    return f"{printable(path.name)}: {told} ({result.seconds:.1f} s)"
+
+
 def _write(path: Path, graded: Graded, output: Path) -> None:
+    """The old result goes first and the new one comes last, so that a result always has its own page."""
     try:
-        graded.result.write(output / f"{path.stem}.json")
+        (output / f"{path.stem}.json").unlink(missing_ok=True)
         write_whole(output / f"{path.stem}.html", feedback_page(graded.notebook, graded.result))
+        graded.result.write(output / f"{path.stem}.json")
     except OSError as error:
         raise CommandError(
             f"cannot write the results of {printable(path.name)} into {output} ({error.strerror}); "

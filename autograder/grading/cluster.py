@@ -8,7 +8,7 @@ machine.
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import nbformat
 
 from autograder.assignments import ASSIGNMENTS
+from autograder.grading.digest import course_digest, grading_digest, submission_digest
 from autograder.grading.many import Settings, grade_one
 from autograder.grading.result import Result
 from autograder.grading.run import Graded
@@ -43,32 +44,41 @@ class Cluster:
     key: Path | None = None
 
 
-def grade_on_cluster(paths: Sequence[Path], settings: Settings, cluster: Cluster) -> Iterator[tuple[Path, Graded]]:
-    """Each path with what grading it gave, in the order in which they finish. Raises ClusterError."""
+def grade_on_cluster(
+    paths: Sequence[Path],
+    settings: Settings,
+    cluster: Cluster,
+    on_fault: Callable[[Path, str], None] = lambda path, reason: None,
+) -> Generator[tuple[Path, Graded], None, None]:
+    """Each path with what grading it gave, in the order in which they finish. They are started in the order of `paths`.
+
+    Raises ClusterError, at the end where some could not be graded; `on_fault` hears of each at once.
+    """
     from distributed import as_completed
     from distributed.client import FutureCancelledError
 
-    from autograder.nbgrader_plugin.preprocessors import grading_digest, submission_digest
-
     assignment = ASSIGNMENTS[settings.assignment]
-    version, secret = grading_digest(assignment), course_secret().hex()
+    version, secret = course_digest(assignment), course_secret().hex()
+    grading = grading_digest(assignment, settings.execute)
     resources = {"GPU": 1} if os.environ.get("COURSE_GPU") == "1" else None
     lost: list[str] = []
     with _client(cluster) as client, client.as_current():
         waiting = {}
-        for path in paths:
+        for number, path in enumerate(paths):
             if path.is_symlink() or not path.is_file() or path.stat().st_size > SUBMISSION_BYTES:
                 yield path, grade_one(path, settings)  # a refusal, which needs no worker
                 continue
-            key = f"grade-{settings.assignment}-{path.parent.parent.name}-{submission_digest(path, assignment)[:16]}"
+            key = f"grade-{settings.assignment}-{path.parent.parent.name}-{submission_digest(path, grading)[:16]}"
             task = (path.name, path.read_bytes(), asdict(settings), version, secret)
-            waiting[client.submit(grade_bytes, *task, key=key, retries=RETRIES, resources=resources)] = path
+            options = {"retries": RETRIES, "resources": resources, "priority": -number}
+            waiting[client.submit(grade_bytes, *task, key=key, **options)] = path
         try:
             for done in as_completed(list(waiting)):
                 path = waiting.pop(done)
                 if done.status in ("cancelled", "lost"):  # what futures become when the connection has gone
                     raise ConnectionError
                 if done.status != "finished":
+                    on_fault(path, _reason(done))
                     lost.append(f"{path.parent.parent.name} ({_reason(done)})")
                     continue
                 yield path, _graded(done.result(), path)
@@ -88,14 +98,12 @@ def grade_bytes(name: str, content: bytes, settings: dict[str, Any], version: st
     """Grade one notebook where this runs, a Dask worker; JSON of result and notebook. Refuses with RuntimeError."""
     from distributed import get_worker
 
-    from autograder.nbgrader_plugin.preprocessors import grading_digest
-
     chosen = Settings(**settings)
     assignment = ASSIGNMENTS[chosen.assignment]
     if get_worker().state.nthreads != 1:
         raise RuntimeError("a worker needs exactly one thread (dask worker --nthreads 1)")
-    if grading_digest(assignment) != version:
-        raise RuntimeError("a worker has another version of the course: update it")
+    if course_digest(assignment) != version:
+        raise RuntimeError("a worker has another version of the course, of Python or of torch: update it")
     choose("auto")  # never without a sandbox, whatever the controller asked for
     with tempfile.TemporaryDirectory() as folder:
         secret_file = Path(folder) / "secret"
@@ -109,7 +117,8 @@ def grade_bytes(name: str, content: bytes, settings: dict[str, Any], version: st
             graded = grade_one(path, Settings(chosen.assignment, "auto", chosen.execute))
         finally:
             del os.environ["COURSE_SECRET_FILE"]
-    return json.dumps({"result": graded.result.to_json(), "notebook": nbformat.writes(graded.notebook)})
+    parts = {"result": graded.result.to_json(), "notebook": nbformat.writes(graded.notebook), "lasting": graded.lasting}
+    return json.dumps(parts)
 
 
 def _client(cluster: Cluster) -> Any:
@@ -134,7 +143,8 @@ def _client(cluster: Cluster) -> Any:
 
 def _graded(text: str, path: Path) -> Graded:
     parts = json.loads(text)
-    return Graded(Result.from_json(parts["result"]), nbformat.reads(parts["notebook"], as_version=4))
+    notebook = nbformat.reads(parts["notebook"], as_version=4)
+    return Graded(Result.from_json(parts["result"]), notebook, parts["lasting"])
 
 
 def _reason(future: Any) -> str:

@@ -1,22 +1,19 @@
 """Grade many notebooks, several at a time, one thread each; what happens to one of them happens to no other."""
 
-import ctypes
-import multiprocessing
-import os
-import signal
-import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from autograder.assignments import ASSIGNMENTS
 from autograder.files import printable
 from autograder.grading.execution import Mode
+from autograder.grading.processes import one_thread, processes
 from autograder.grading.pytest_run import GraderFault
 from autograder.grading.run import Graded, could_not_run, grade_notebook
 from autograder.sandbox.session import CannotStart
@@ -27,7 +24,8 @@ from data.errors import DataError
 FAULTS = (NoSandbox, CannotStart, GraderFault, DataError, OSError)
 MOST_FAULTS = 3
 SECOND_TRY_SECONDS = 2.0
-PR_SET_PDEATHSIG = 1
+
+Outcomes = Generator[tuple[Path, Graded | Exception], None, None]
 
 
 class NotAllGraded(GraderFault):
@@ -43,21 +41,29 @@ class Settings:
     execute: Mode = "definitions"
 
 
-def grade_many(paths: Sequence[Path], settings: Settings, jobs: int = 1) -> Iterator[tuple[Path, Graded]]:
-    """Each path with what grading it gave, in the order in which they finish.
+def grade_many(
+    paths: Sequence[Path],
+    settings: Settings,
+    jobs: int = 1,
+    on_fault: Callable[[Path, Exception], None] = lambda path, fault: None,
+) -> Generator[tuple[Path, Graded], None, None]:
+    """Each path with what grading it gave, in the order in which they finish. They are started in the order of `paths`.
 
     A notebook that ends a grading process gets a `could-not-run` result. One that a fault of the installation leaves
-    ungraded does not hold up the others: NotAllGraded names it at the end, or at once where it happens again and again.
+    ungraded does not hold up the others: `on_fault` hears of it, and NotAllGraded names it at the end, or at once
+    where it happens again and again. Closing the generator ends what is being graded.
     """
     outcomes = _one_by_one(paths, settings) if jobs == 1 or len(paths) < 2 else _in_processes(paths, settings, jobs)
     faults: list[str] = []
-    for path, outcome in outcomes:
-        if isinstance(outcome, Graded):
-            yield path, outcome
-            continue
-        faults.append(f"{printable(path.name)} ({outcome})")
-        if len(faults) == MOST_FAULTS:
-            break
+    with closing(outcomes):
+        for path, outcome in outcomes:
+            if isinstance(outcome, Graded):
+                yield path, outcome
+                continue
+            on_fault(path, outcome)
+            faults.append(f"{printable(path.name)} ({outcome})")
+            if len(faults) == MOST_FAULTS:
+                break
     if faults:
         raise NotAllGraded(f"not graded: {', '.join(faults)}")
 
@@ -79,8 +85,8 @@ def grade_one(path: Path, settings: Settings) -> Graded:
     raise AssertionError("unreachable")
 
 
-def _one_by_one(paths: Sequence[Path], settings: Settings) -> Iterator[tuple[Path, Graded | Exception]]:
-    _one_thread()
+def _one_by_one(paths: Sequence[Path], settings: Settings) -> Outcomes:
+    one_thread()
     for path in paths:
         try:
             yield path, grade_one(path, settings)
@@ -88,7 +94,7 @@ def _one_by_one(paths: Sequence[Path], settings: Settings) -> Iterator[tuple[Pat
             yield path, fault
 
 
-def _in_processes(paths: Sequence[Path], settings: Settings, jobs: int) -> Iterator[tuple[Path, Graded | Exception]]:
+def _in_processes(paths: Sequence[Path], settings: Settings, jobs: int) -> Outcomes:
     left = list(paths)
     while left:
         yield from _until_killed(left, settings, jobs)
@@ -101,49 +107,29 @@ def _in_processes(paths: Sequence[Path], settings: Settings, jobs: int) -> Itera
                 yield culprit, _not_graded(culprit, settings, "it ended the grader's process")
 
 
-def _until_killed(left: list[Path], settings: Settings, jobs: int) -> Iterator[tuple[Path, Graded | Exception]]:
+def _until_killed(left: list[Path], settings: Settings, jobs: int) -> Outcomes:
     """What a pool of processes gives until all is done or one of them is killed; `left` keeps what it did not."""
-    pool = ProcessPoolExecutor(min(jobs, len(left)), multiprocessing.get_context("spawn"), _one_thread_and_no_orphan)
-    with pool:
-        waiting: dict[Future[Graded], Path] = {pool.submit(grade_one, path, settings): path for path in left}
-        try:
-            for done in as_completed(waiting):
-                path = waiting[done]
-                try:
-                    outcome: Graded | Exception = done.result()
-                except BrokenProcessPool:
-                    continue
-                except FAULTS as fault:
-                    outcome = fault
-                left.remove(path)
-                yield path, outcome
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with processes(min(jobs, len(left))) as submit:
+        waiting: dict[Future[Graded], Path] = {submit(grade_one, path, settings): path for path in left}
+        for done in as_completed(waiting):
+            path = waiting[done]
+            try:
+                outcome: Graded | Exception = done.result()
+            except BrokenProcessPool:
+                continue
+            except FAULTS as fault:
+                outcome = fault
+            left.remove(path)
+            yield path, outcome
 
 
 def _not_graded(path: Path, settings: Settings, reason: str) -> Graded:
     reason = f"{reason}; course staff, look at this file"
-    return could_not_run(path, ASSIGNMENTS[settings.assignment], reason, settings.execute)
+    refused = could_not_run(path, ASSIGNMENTS[settings.assignment], reason, settings.execute)
+    return replace(refused, lasting=False)
 
 
 def _described(error: Exception) -> str:
     """Type and innermost place of an error; its text may be the student's."""
     places = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} in {Path(places[-1].filename).name}:{places[-1].lineno}"
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _one_thread_and_no_orphan() -> None:
-    """A pool's processes would wait for ever after their parent was killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        parent = multiprocessing.parent_process()
-        if parent is not None and parent.pid != os.getppid():
-            os._exit(1)
-    _one_thread()

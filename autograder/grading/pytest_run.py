@@ -23,6 +23,8 @@ def run_pass(current: Pass) -> Pass:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = pytest.main(arguments, plugins=[_Named(current)])
+    if code == pytest.ExitCode.INTERRUPTED:  # pytest keeps a KeyboardInterrupt for itself
+        raise KeyboardInterrupt
     for finding in current.findings:
         if isinstance(finding.error, CannotStart):
             raise finding.error

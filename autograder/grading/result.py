@@ -48,6 +48,7 @@ class Result:
     tier: str = "none"
     execute: str = "definitions"
     notes: tuple[str, ...] = field(default=())
+    digest: str = ""  # of all that it follows from; empty where the next run is to try again
 
     def to_json(self) -> str:
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"

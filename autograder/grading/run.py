@@ -4,7 +4,7 @@ import ast
 import contextlib
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -31,10 +31,18 @@ from autograder.sandbox.session import Raised, WorkerError
 
 @dataclass(frozen=True)
 class Graded:
-    """A result, and the rebuilt notebook with the outputs of what was run, reduced to safe data."""
+    """A result, and the rebuilt notebook with the outputs of what was run, reduced to safe data.
+
+    `lasting` is False where the same file might fare otherwise the next time.
+    """
 
     result: Result
     notebook: NotebookNode
+    lasting: bool = True
+
+    def under(self, digest: str) -> "Graded":
+        """The same with the digest of what it follows from, if it is lasting."""
+        return replace(self, result=replace(self.result, digest=digest if self.lasting else ""))
 
 
 def grade_notebook(

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +14,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from autograder import assignments
 from autograder.assignments import Assignment
 from autograder.files import printable, sweep
+from autograder.grading.digest import grading_digest, submission_digest
+from autograder.grading.execution import Mode
+from autograder.grading.kept import read_result, still_holds
 from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook, open_gradebook
 from autograder.nbgrader_plugin.late import Arrivals, arrival_times, record_arrivals
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 from autograder.nbgrader_plugin.marks import Change, changes
-from autograder.nbgrader_plugin.preprocessors import result_path, submission_digest
+from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.nbgrader_plugin.record import record
+from autograder.sandbox.tiers import Tier
 
 STUDENT = re.compile(r"[\w@+][\w.@+ -]*")
 
@@ -49,15 +53,18 @@ def autograde_class(
     *,
     force: bool = False,
     dry_run: bool = False,
+    execute: Mode = "definitions",
+    tiers: Collection[Tier] | None = None,
     on_done: Callable[[Marked], None] = lambda marked: None,
     course: Path | None = None,
 ) -> list[Marked]:
     """Grade all of `submitted/` (or the named students) into autograded/, gradebook.db, feedback/ and results/.
 
     `grade` gives each path with its Graded, in any order; each is recorded as it comes. The result file is written
-    last, so a student without one is not finished and is done again. With `dry_run` nothing is written: `changes`
-    tells what would be. Raises FileNotFoundError for an unknown student, NotSaved where another grader is at work in
-    the course, and at the end where recording failed.
+    last, so a student without one is not finished and is done again; so is one whose result would be another now, with
+    `execute` and in one of `tiers` (None: any). With `dry_run` nothing is written: `changes` tells what would be.
+    Raises FileNotFoundError for an unknown student, NotSaved where another grader is at work in the course, and at the
+    end where recording failed.
     """
     course = course or assignments.ROOT
     folders, odd = _folders(course / "submitted", assignment, students)
@@ -68,17 +75,20 @@ def autograde_class(
             if not dry_run:
                 sweep(course / "results" / assignment.name)
                 _prepare_gradebook(course, assignment, arrived)
-            done, waiting = [], []
+            grading = grading_digest(assignment, execute)
+            done: list[Marked] = []
+            waiting: dict[Path, str] = {}
             for student, folder in folders.items():
                 path = folder / f"{assignment.stem}.ipynb"
-                result = None if force or dry_run else finished(course, assignment, student, path)
+                digest = submission_digest(path, grading)
+                result = None if force or dry_run else finished(course, assignment, student, digest, tiers)
                 if result is None:
-                    waiting.append(path)
+                    waiting[path] = digest
                 else:
                     done.append(Marked(student, result, fresh=False))
                     on_done(done[-1])
-            for path, given in grade(waiting):
-                student, graded = path.parent.parent.name, _named(path, given)
+            for path, given in grade(list(waiting)):
+                student, graded = path.parent.parent.name, _named(path, given).under(waiting[path])
                 try:
                     changed = _changes(course, assignment, student, graded.result)
                     if not dry_run:
@@ -128,12 +138,16 @@ def _entries(submitted: Path) -> list[Path]:
     return sorted(path for path in submitted.iterdir() if path.is_dir()) if submitted.is_dir() else []
 
 
-def finished(course: Path, assignment: Assignment, student: str, path: Path) -> Result | None:
-    """The student's result, if everything of it was recorded for the file that is there now."""
+def finished(
+    course: Path, assignment: Assignment, student: str, digest: str, tiers: Collection[Tier] | None = None
+) -> Result | None:
+    """The student's result, if it still holds for the file with this digest and everything of it was recorded."""
+    result = read_result(result_path(course, assignment.name, student))
+    if result is None or not still_holds(result, digest, tiers):
+        return None
     feedback = course / "feedback" / student / assignment.name / f"{assignment.stem}.html"
     autograded = course / "autograded" / student / assignment.name / f"{assignment.stem}.ipynb"
     try:
-        result = Result.from_json(result_path(course, assignment.name, student).read_text())
         recorded = json.loads(autograded.read_text())["metadata"]["course"]["submission"]
         with open_gradebook(database_url(course)) as gradebook:
             gradebook.find_submission(assignment.name, student)
@@ -141,7 +155,7 @@ def finished(course: Path, assignment: Assignment, student: str, path: Path) -> 
                 return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MissingEntry, SQLAlchemyError):
         return None
-    return result if feedback.is_file() and recorded == submission_digest(path, assignment) else None
+    return result if feedback.is_file() and recorded == digest else None
 
 
 def _named(path: Path, graded: Graded) -> Graded:

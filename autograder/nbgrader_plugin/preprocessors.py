@@ -1,6 +1,5 @@
 """What nbgrader's autograding runs in place of its own reading, sanitising and execution."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,35 +12,9 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Any as AnyTrait
 from traitlets import Enum
 
-import autograder
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.feedback.cells import attach_feedback
-from autograder.limits import SUBMISSION_BYTES
-
-
-def grading_digest(assignment: Assignment) -> str:
-    """SHA-256 of what else a mark depends on: the release, its hidden tests, and the code that runs them."""
-    digest = hashlib.sha256()
-    package = Path(autograder.__file__).parent
-    parts = ("grading", "notebooks", "sandbox", "worker", "diagnosis")
-    folders = [assignment.graders, *(package / name for name in parts)]
-    single = [assignment.release, package / "limits.py", package / "assignments.py"]
-    for path in [*single, *(p for folder in folders for p in sorted(folder.rglob("*.py")))]:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def submission_digest(path: Path, assignment: Assignment) -> str:
-    """SHA-256 of the file that was handed in and of what it was graded with.
-
-    Of what is no file nothing is read, and of one that is too large to be graded its size stands for the rest.
-    """
-    digest = hashlib.sha256(grading_digest(assignment).encode())
-    if path.is_file() and not path.is_symlink():
-        digest.update(str(path.stat().st_size).encode())
-        with path.open("rb") as file:
-            digest.update(file.read(SUBMISSION_BYTES + 1))
-    return digest.hexdigest()
+from autograder.grading.digest import grading_digest, submission_digest
 
 
 class SubmissionExporter(NotebookExporter):
@@ -79,7 +52,7 @@ class _OfSubmission(NbGraderPreprocessor):
 class SandboxedGrade(_OfSubmission):
     """Grades the submitted file with the hidden graders, its code in the sandbox, and writes the feedback into it."""
 
-    grade = AnyTrait(None, allow_none=True, help="path -> Graded, in place of grading here").tag(config=True)
+    grade = AnyTrait(None, allow_none=True, help="path -> Graded with digest, instead of grading").tag(config=True)
     sandbox = Enum(("auto", "none"), "auto", help="as in `autograder grade --sandbox`").tag(config=True)
     execute = Enum(("definitions", "all"), "definitions", help="as in `autograder grade --execute`").tag(config=True)
 
@@ -88,7 +61,7 @@ class SandboxedGrade(_OfSubmission):
         graded = self.grade(path) if self.grade is not None else self._grade_here(path, assignment, resources)
         notebook, result = graded.notebook, graded.result
         attach_feedback(notebook, result)
-        notebook.metadata.course = {"submission": submission_digest(path, assignment)}
+        notebook.metadata.course = {"submission": result.digest}
         resources["result"] = result
         said = result.error or f"{result.score:g} of {result.max_score:g}"
         self.log.info("%s: %s (%.1f s)", resources["nbgrader"]["student"], said, result.seconds)
@@ -97,8 +70,9 @@ class SandboxedGrade(_OfSubmission):
     def _grade_here(self, path: Path, assignment: Assignment, resources: dict[str, Any]) -> Any:
         from autograder.grading.many import FAULTS, Settings, grade_one  # imports torch, which takes a second
 
+        digest = submission_digest(path, grading_digest(assignment, self.execute))
         try:
-            return grade_one(path, Settings(assignment.name, self.sandbox, self.execute))
+            return grade_one(path, Settings(assignment.name, self.sandbox, self.execute)).under(digest)
         except FAULTS as error:
             # A folder that is there counts as graded next time.
             shutil.rmtree(self.folder(self.coursedir.autograded_directory, resources), ignore_errors=True)

@@ -152,14 +152,15 @@ def check(
 
 @app.command()
 def bench(
-    submissions: Annotated[int, typer.Option(min=1, help="Submissions to grade with each system.")] = 6,
+    submissions: Annotated[int, typer.Option(min=2, help="Submissions to grade with each system.")] = 24,
     output: Annotated[Path, typer.Option(help="Folder for bench.md and bench.svg.")] = Path("results/bench"),
+    everything: Annotated[bool, typer.Option(help="Time `release` and `verify --quick`, too (ten minutes).")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure grading beside stock nbgrader and otter, which are installed apart."""
     from autograder.commands.bench import bench as run
 
-    _guarded(run, submissions, output, quiet)
+    _guarded(run, submissions, output, everything, quiet)
 
 
 @app.command()

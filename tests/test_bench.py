@@ -3,13 +3,15 @@
 import subprocess
 import sys
 
+from autograder.assignments import ASSIGNMENTS
+from autograder.bench.commands import help_of_the_command, public_checks
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import cost_of
 from autograder.bench.notebook import CHECKS, SOLUTIONS, submissions
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import plain_environment
-from autograder.bench.report import chart, table
-from autograder.bench.run import Row
+from autograder.bench.report import chart, table, table_of_phases, table_of_waits
+from autograder.bench.run import Row, where_time_goes
 
 
 def test_all_systems_get_the_same_submissions(tmp_path):
@@ -32,6 +34,8 @@ def test_our_marks_are_what_the_submissions_deserve(tmp_path, tier):
         plain_environment() | {COURSE: str(tmp_path / "course")},
     )
     assert done.output.split() == ["student0", "8.0", "student1", "8.0", "student2", "6.0"]
+    assert (tmp_path / "course" / "gradebook.db").is_file()
+    assert (tmp_path / "course" / "feedback" / "student2" / "bench" / "bench.html").is_file()
     assert done.wall > 0 and done.cpu > 0 and done.memory > 50 * 2**20
 
 
@@ -59,9 +63,24 @@ def test_the_floor_is_a_number():
 
 
 def test_table_and_picture_show_every_system(tmp_path):
-    """Ratios are those to the faster peer."""
+    """Ratios are those to each peer."""
     cost = cost_of([sys.executable, "-c", "pass"], tmp_path, plain_environment())
     rows = [Row("nbgrader autograde", 2, cost), Row("otter run", 2, cost), Row("ours, one core", 4, cost)]
     text = table(rows)
-    assert all(row.system in text for row in rows) and text.strip().endswith("| 2.0 |")
+    assert all(row.system in text for row in rows) and text.strip().endswith("| 2.0 | 2.0 |")
     assert chart(rows).startswith(b"<?xml")
+
+
+def test_phases_add_up_to_the_whole(tmp_path, tier):
+    """Each phase of our own grading takes some time, and more where demonstrations are run again."""
+    all_again, definitions = where_time_goes(tmp_path, 3)
+    assert all(seconds > 0 for where in (all_again, definitions) for seconds in where.seconds.values())
+    assert all_again.seconds["student's cells"] > definitions.seconds["student's cells"]
+    assert "student's cells" in table_of_phases([all_again, definitions])
+
+
+def test_other_waits_are_measured(tier):
+    """The help of the command line, and the slowest public check of an assignment."""
+    found = [help_of_the_command(), public_checks(ASSIGNMENTS["transformer-fundamentals"])]
+    assert all(0 < wait.seconds < 60 for wait in found)
+    assert "-tests`" in found[1].what and "`autograder --help`" in table_of_waits(found)

@@ -11,19 +11,14 @@ COURSE = "BENCH_COURSE"
 
 
 def main() -> None:
-    """Grade all of the course's submissions: result and feedback page of each."""
+    """Grade all of the course's submissions, as `autograder autograde` does: gradebook, feedback, results."""
     jobs, mode = int(sys.argv[1]), sys.argv[2]
-    from autograder.feedback.page import feedback_page
-    from autograder.files import write_whole
     from autograder.grading.many import Settings, grade_many
+    from autograder.nbgrader_plugin.autograde import autograde_class
 
     settings = Settings(BENCH.name, "auto", "all" if mode == "all" else "definitions")
-    paths = sorted((assignments.ROOT / "submitted").glob("*/*/*.ipynb"))
-    for path, graded in grade_many(paths, settings, jobs):
-        student = path.parent.parent.name
-        graded.result.write(assignments.ROOT / "results" / f"{student}.json")
-        write_whole(assignments.ROOT / "results" / f"{student}.html", feedback_page(graded.notebook, graded.result))
-        print(student, graded.result.score, graded.result.error or "")
+    for marked in autograde_class(BENCH, lambda paths: grade_many(paths, settings, jobs), execute=settings.execute):
+        print(marked.student, marked.result.score, marked.result.error or "")
 
 
 if COURSE in os.environ:  # also in each process of the pool, which imports this module

@@ -1,31 +1,59 @@
 """The benchmark's outcome as a table for the README and as a picture."""
 
 import io
+import os
 import platform
 from collections.abc import Sequence
 from datetime import date
 from html import escape
+from pathlib import Path
 
-from autograder.bench.run import Row
+from autograder.bench.commands import Wait
+from autograder.bench.run import Row, Where
+
+PEERS = ("nbgrader autograde", "otter run")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: seconds a submission, submissions a minute, memory, and how many times the fastest peer's speed."""
-    peers = min((r.seconds for r in rows if r.system.startswith(("nbgrader", "otter"))), default=0.0)
+    """Markdown: seconds a submission, submissions a minute, memory, and how many times each peer's speed."""
+    peers = [next((row.seconds for row in rows if row.system == name), 0.0) for name in PEERS]
     lines = [
         f"{rows[0].count} submissions, every third with a mistake, the same checks everywhere, one thread a process; "
-        f"{date.today().isoformat()}, {platform.machine()}, Python {platform.python_version()}.",
+        f"{date.today().isoformat()}, {_machine()}, Python {platform.python_version()}.",
         "",
-        "| system | seconds a submission | processor seconds | a minute | peak memory | times the faster peer |",
-        "|---|---|---|---|---|---|",
+        "| system | seconds a submission | processor seconds | a minute | peak memory | times nbgrader | times otter |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         memory = f"{row.cost.memory / 2**20:.0f} MB" if row.cost.memory else ""
         lines.append(
             f"| {row.system} | {row.seconds:.2f} | {row.processor:.2f} | {60 / row.seconds:.1f} | {memory} | "
-            f"{peers / row.seconds:.1f} |"
+            + " | ".join(f"{peer / row.seconds:.1f}" for peer in peers)
+            + " |"
         )
     return "\n".join(lines) + "\n"
+
+
+def table_of_phases(found: Sequence[Where]) -> str:
+    """Markdown: where the time of one submission goes."""
+    names = list(found[0].seconds)
+    lines = [f"| seconds a submission | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    told = {"all": "everything run again", "definitions": "definitions"}
+    lines += [f"| {told[w.mode]} | {' | '.join(f'{w.seconds[n]:.2f}' for n in names)} |" for w in found]
+    return "\n".join(lines) + "\n"
+
+
+def table_of_waits(found: Sequence[Wait]) -> str:
+    """Markdown: what else people wait for."""
+    lines = ["| what | seconds |", "|---|---|", *(f"| {wait.what} | {wait.seconds:.2f} |" for wait in found)]
+    return "\n".join(lines) + "\n"
+
+
+def _machine() -> str:
+    """The processor and how many of it."""
+    known = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.partition(":")[2].strip() for line in known if line.startswith("model name")]
+    return f"{os.cpu_count()} cores ({names[0] if names else platform.machine()})"
 
 
 def chart(rows: Sequence[Row]) -> bytes:

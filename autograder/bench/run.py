@@ -1,5 +1,6 @@
 """All systems on the same submissions, one after the other; what each costs."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +35,14 @@ class Row:
         return self.cost.cpu / self.count
 
 
+@dataclass(frozen=True)
+class Where:
+    """Wall seconds a submission, by phase, of one submission after another in one process."""
+
+    mode: str
+    seconds: dict[str, float]
+
+
 class Failed(Exception):
     """A system did not grade the submissions; one line."""
 
@@ -50,6 +59,22 @@ def measure(folder: Path, peers: Path, count: int, cores: int, step: Callable[[s
             raise Failed(f"{system} ended with exit code {cost.code}: {last[0][:300]}")
         rows.append(Row(system, count, cost))
     return rows
+
+
+def where_time_goes(folder: Path, count: int) -> list[Where]:
+    """Our own phases, in both modes."""
+    found = []
+    for mode in ("all", "definitions"):
+        course = folder / f"phases-{mode}"
+        lay_out_ours(course, count)
+        done = subprocess.run(
+            [sys.executable, "-m", "autograder.bench.phases", mode],
+            env=plain_environment(Path(sys.executable).parent) | {COURSE: str(course)}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise Failed(f"the phases could not be measured: {done.stderr.strip()[-300:]}")
+        found.append(Where(mode, json.loads(done.stdout)))
+    return found
 
 
 def _floor(mode: str, count: int) -> Row:

@@ -13,28 +13,30 @@ LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock and of processors, and the largest sum of private memory in bytes; exit code and output."""
+    """Seconds on the clock and of processors; the largest sum of private memory in bytes, and the sum at each look."""
 
     wall: float
     cpu: float
     memory: int
     code: int
     output: str
+    memory_by_look: tuple[int, ...] = ()
 
 
 def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost:
     """Run `command` to its end. Processor time is what each process had used when it was last seen alive."""
     start = time.monotonic()
     seen: dict[tuple[int, float], float] = {}
-    most = 0
+    memory: list[int] = []
     with (folder / "output.log").open("w+") as log:
         process = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=log, stderr=log)
         while process.poll() is None:
-            most = max(most, _look(process.pid, seen))
+            memory.append(_look(process.pid, seen))
             time.sleep(LOOK_SECONDS)
         wall = time.monotonic() - start
         log.seek(0)
-        return Cost(wall, sum(seen.values()), most, process.returncode, log.read())
+        most = max(memory, default=0)
+        return Cost(wall, sum(seen.values()), most, process.returncode, log.read(), tuple(memory))
 
 
 def _look(pid: int, seen: dict[tuple[int, float], float]) -> int:

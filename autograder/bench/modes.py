@@ -1,0 +1,135 @@
+"""Whether marks depend on how grading runs: `python -m autograder.bench.modes FOLDER EVERY`.
+
+Grades the demonstration's samples and every EVERY-th version of the misconception bank, wrong and correct, several
+times: warm and cold, on all cores and on one, forwards and backwards. Says which marks differ, whether memory grew on
+the way, and what was left behind.
+"""
+
+import copy
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+
+from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.bench.measure import Cost, cost_of
+from autograder.bench.peers import plain_environment
+from autograder.demo.submissions import place_samples
+from autograder.misconceptions.bank import correct_variants, wrong_versions
+from autograder.notebooks.rebuild import grade_id
+from autograder.sandbox.warm import COLD
+
+COMPARED = ("name", "status", "earned", "misconception", "follow_through")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to grade the same files."""
+
+    name: str
+    jobs: int
+    variables: Mapping[str, str]
+    backwards: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one way gave: its cost, a text for each file that stands for its marks, and what it left behind."""
+
+    way: Way
+    cost: Cost
+    marks: dict[str, str]
+    left: tuple[str, ...]
+
+    def growth(self) -> float:
+        """Private memory in the last quarter of the run by that in the second."""
+        quarter = len(self.cost.memory_by_look) // 4
+        looks = self.cost.memory_by_look
+        return statistics.median(looks[3 * quarter :]) / max(statistics.median(looks[quarter : 2 * quarter] or (1,)), 1)
+
+
+def ways(cores: int) -> list[Way]:
+    return [
+        Way("warm", cores, {}),
+        Way("warm, one at a time, backwards", 1, {}, backwards=True),
+        Way("cold", cores, {COLD: "1"}),
+    ]
+
+
+def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
+    """Files of the samples and of every `every`-th version in the bank."""
+    place_samples(assignment, folder / "samples")
+    paths = []
+    for path in sorted((folder / "samples").glob(f"*/{assignment.name}/*.ipynb")):
+        paths.append(path.rename(folder / f"sample-{path.parent.parent.name}.ipynb"))
+    solved = nbformat.read(assignment.solution, as_version=4)
+    for version in [*wrong_versions(assignment), *correct_variants(assignment)][::every]:
+        notebook = copy.deepcopy(solved)
+        for cell in notebook.cells:
+            if grade_id(cell) == version.cell:
+                cell.source = version.source
+        paths.append(folder / f"{version.id}.ipynb")
+        nbformat.write(notebook, paths[-1])
+    return paths
+
+
+def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path) -> Outcome:
+    """Grade `paths` in this way, with everything that is measured on the side."""
+    before = set(_remains())
+    files = [str(path) for path in (reversed(paths) if way.backwards else paths)]
+    own = Path(sys.executable).parent
+    line = [str(own / "autograder"), "grade", *files, "--assignment", assignment.name, "--output", str(output)]
+    output.mkdir(parents=True)
+    cost = cost_of([*line, "--jobs", str(way.jobs), "--quiet"], output, plain_environment(own) | dict(way.variables))
+    if cost.code != 0:
+        raise SystemExit(f"{way.name}: exit code {cost.code}: {cost.output[-300:]}")
+    marks = {path.stem: _marks(output / f"{path.stem}.json") for path in paths}
+    return Outcome(way, cost, marks, tuple(sorted(set(_remains()) - before)))
+
+
+def _marks(result: Path) -> str:
+    told = json.loads(result.read_text())
+    tests = {cell: [[t[name] for name in COMPARED] for t in c["tests"]] for cell, c in told["cells"].items()}
+    return json.dumps([told["status"], told["score"], tests], sort_keys=True)
+
+
+def _remains() -> Iterator[str]:
+    """Processes of workers, and folders of theirs."""
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "-m worker" in line or "bwrap" in line:
+            yield f"process {process.pid}: {line[:80]}"
+    yield from (str(path) for path in Path(tempfile.gettempdir()).glob("worker-*"))
+
+
+def main() -> None:
+    folder, every = Path(sys.argv[1]), int(sys.argv[2])
+    different = 0
+    for assignment in ASSIGNMENTS.values():
+        place = folder / assignment.name
+        place.mkdir(parents=True)
+        paths = submissions(assignment, place, every)
+        first: Outcome | None = None
+        for way in ways(os.cpu_count() or 1):
+            found = grade(assignment, paths, way, place / way.name.replace(" ", "-").replace(",", ""))
+            first = first or found
+            differing = [name for name, marks in found.marks.items() if marks != first.marks[name]]
+            different += len(differing) + len(found.left)
+            print(
+                f"{assignment.name}, {way.name}: {len(paths)} submissions in {found.cost.wall:.0f} s, "
+                f"{len(differing)} with other marks {differing[:9]}, memory at most "
+                f"{found.cost.memory / 2**20:.0f} MB, later/earlier {found.growth():.2f}, left behind {found.left}",
+                flush=True,
+            )
+    sys.exit(different > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 """Whole pages, as a student's browser and a marker's formgrader get them, made from a hostile notebook."""
 
+import base64
+
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
@@ -96,6 +98,16 @@ def test_the_check_sees_what_the_configuration_prevents(setting):
     page = formgrader_page(notebook, config)
     with pytest.raises(AssertionError):
         assert_only_the_template_runs(page)
+
+
+def test_pictures_named_in_many_cells_are_bounded_for_the_page():
+    """A picture of 50 KB, named 100 times in each of 20 cells, would be 130 MB."""
+    picture = base64.b64encode(base64.b64decode(png()) + bytes(50_000)).decode()
+    attached = {"attachments": {"a": {"image/png": picture}}}
+    cells = [nbformat.v4.new_markdown_cell("![x](attachment:a) " * 100 + "*end*", **attached) for _ in range(20)]
+    page = feedback_page(nbformat.v4.new_notebook(cells=cells), hostile_result())
+    assert 1 < page.count("<img") < 600 and page.count("<em>end</em>") == 20
+    assert len(page) < 36 * 2**20
 
 
 def test_a_page_tells_marks_titles_messages_and_notes():

@@ -10,8 +10,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.feedback.clean import clean_outputs
-from autograder.feedback.pictures import clean_attachments
+from autograder.feedback.clean import clean_attachments, clean_outputs
 from autograder.limits import CELLS, OUTPUTS, PARTS, SUBMISSION_BYTES, VALUES
 from autograder.notebooks.old_format import upgraded_cells
 

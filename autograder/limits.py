@@ -23,8 +23,11 @@ TIMEOUTS_PER_CELL = 2  # after so many the cell's other tests are not tried
 
 SUBMISSION_BYTES = 50 * 2**20
 CELLS = 2000
+OUTPUTS = 1000  # of all cells together; what comes after them is not read
 PARSED_CHARACTERS = 200_000  # a tree takes some hundred times the memory of its text
+PARSED_IN_ALL = 500_000  # of one submission: parsing the whole of a file would take minutes
 PARTS = 2_000_000  # lists and objects of one file: each takes about 80 bytes of memory for 2 of the file
+VALUES = 4_000_000  # numbers, texts and keys of one file, by their commas: each may take 80 bytes for 5 of the file
 MESSAGE_CHARACTERS = 1500
 
 

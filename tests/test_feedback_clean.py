@@ -10,7 +10,16 @@ from nbformat import NotebookNode
 from autograder.feedback.clean import CleanNotebook, clean_attachments, clean_notebook, clean_outputs, clean_text
 
 EVIL = "<script>alert(1)</script>"
-JPEG = base64.b64encode(b"\xff\xd8\xff\xe0 a picture").decode()
+
+
+def jpeg(width: int = 3, height: int = 2, *before: tuple[int, bytes]) -> str:
+    """A baseline picture with these segments, by marker and content, before the one that has its size."""
+    segments = [(0xE0, b"JFIF\0"), *before, (0xC0, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")]
+    packed = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
+    return base64.b64encode(b"\xff\xd8" + packed + b"\xff\xda\xff\xd9").decode()
+
+
+JPEG = jpeg()
 
 
 def png(width: int = 3, height: int = 2) -> str:
@@ -111,6 +120,74 @@ def test_attachments_are_png_and_jpeg_only():
         )
         == {}
     )
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [[], [(0xE1, b"Exif\0\0" + bytes(60_000)), *[(0xE2, b"ICC")] * 255, (0xDB, bytes(65)), (0xC4, bytes(30)), (0xFE, b"by")]],
+)  # fmt: skip
+def test_the_size_of_an_attached_photograph_is_looked_at(segments):
+    """A JPEG of a few bytes can claim gigabytes of pixels; photographs of ordinary size stay, whatever is before it."""
+    attached = lambda picture: clean_attachments({"a.jpg": {"image/jpeg": picture}})  # noqa: E731
+    assert attached(jpeg(8_000, 5_000, *segments))
+    for width, height in ((65_500, 65_500), (8_001, 5_000), (0, 5), (5, 0)):
+        assert not attached(jpeg(width, height, *segments))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xe0", b"\xe0 a picture", b"\xd9", b"\xda" + bytes(40), b"\xff" * 4000, b"\xe0\0\0" * 4000]
+)
+def test_a_jpeg_without_its_size_goes(data):
+    """Whatever a browser would make of it."""
+    picture = base64.b64encode(b"\xff\xd8\xff" + data).decode()
+    assert clean_attachments({"a.jpg": {"image/jpeg": picture}}) == {}
+
+
+def large_png(characters: int) -> str:
+    return base64.b64encode(base64.b64decode(png()) + bytes(characters * 3 // 4)).decode()
+
+
+def test_attachments_of_a_cell_are_limited():
+    """Their number and their sum."""
+    assert len(clean_attachments({str(n): {"image/png": png()} for n in range(1_000)})) == 20
+    kept = clean_attachments({str(n): {"image/png": large_png(5_000_000)} for n in range(10)})
+    assert list(kept) == ["0", "1", "2"]
+
+
+def shown(*cells: NotebookNode) -> list[NotebookNode]:
+    """These cells as they go into a page."""
+    notebook, _ = CleanNotebook().preprocess(nbformat.v4.new_notebook(cells=list(cells)), {})
+    return notebook.cells
+
+
+@pytest.mark.parametrize(
+    ("picture", "fit"),
+    [(png(8_000, 5_000), 10), (large_png(5_000_000), 6), (png(), 20)],
+    ids=["wide", "long", "small"],
+)
+def test_the_pictures_of_a_page_are_limited(picture, fit):
+    """All outputs and attachments together, by what they unpack to and by their length; the graders' own stay."""
+    mark = {"grade": True, "solution": False, "locked": True, "task": False, "grade_id": "a-tests", "points": 1}
+    cells = [nbformat.v4.new_code_cell("", outputs=[display(image_png=picture)] * 10) for _ in range(2)]
+    cells.append(nbformat.v4.new_markdown_cell("", attachments={"a": {"image/png": picture}}))
+    cells.append(nbformat.v4.new_code_cell("", outputs=[display(image_png=picture)], metadata={"nbgrader": mark}))
+    *students, attached, ours = shown(*cells)
+    outputs = [output.data for cell in students for output in cell.outputs]
+    kept = [data for data in outputs if "image/png" in data]
+    assert len(outputs) == 20 and kept == outputs[:fit] and "image/png" in ours.outputs[0].data
+    assert all("not shown" in data["text/plain"] for data in outputs[fit:])
+    assert bool(attached.attachments) == (fit == 20)
+
+
+def test_figures_of_the_students_cells_have_alternative_text():
+    """Plain words of ours, with the cell's name."""
+    answer = {"grade": False, "solution": True, "locked": False, "task": False, "grade_id": "sdpa"}
+    figure = display(image_png=png())
+    figure.metadata = {"image/png": {"alt": EVIL}}
+    cells = [nbformat.v4.new_code_cell("", outputs=[figure], metadata={"nbgrader": answer}),
+             nbformat.v4.new_code_cell("", outputs=[figure], id="added-2")]  # fmt: skip
+    alts = [cell.outputs[0].metadata["image/png"] for cell in shown(*cells)]
+    assert alts == [{"alt": "figure of the student's cell sdpa"}, {"alt": "figure of the student's cell added-2"}]
 
 
 def test_metadata_of_cells_and_notebook_is_reduced_to_what_is_known():

@@ -1,5 +1,6 @@
 """Markdown that a student may have written, as HTML."""
 
+import base64
 import time
 
 import pytest
@@ -152,6 +153,33 @@ def test_a_picture_inside_raw_html_is_checked_too():
     assert "src=" in safe_html(f"<img src='data:image/png;base64,{png()}'>")
     for refused in (f"data:image/png;base64,{png(100_000, 100_000)}", "https://evil.example/x.png"):
         assert "[picture not shown]" in safe_html(f"a <img src='{refused}' alt=x> b")
+
+
+def test_a_picture_that_a_text_names_very_often_is_shown_a_few_times():
+    """Each time costs its whole length on the page."""
+    picture = base64.b64encode(base64.b64decode(png()) + bytes(100_000)).decode()
+    html = safe_html("![x](attachment:a) " * 800, {"a": {"image/png": picture}})
+    assert html.count("<img") == 2**24 // len(picture) and "[picture not shown: x]" in html
+    assert safe_html("![x](attachment:a) " * 5, {"a": {"image/png": picture}}, most=300_000).count("<img") == 2
+
+
+LONG_PICTURE = base64.b64encode(base64.b64decode(png()) + bytes(7_500)).decode()
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["[x][a] " * 1_000 + f"\n\n[a]: https://example.org/{'A' * 10_000}\n",
+     "![][a] " * 1_000 + f"\n\n[a]: data:image/png;base64,{LONG_PICTURE}\n"],
+)  # fmt: skip
+def test_an_address_that_a_text_refers_to_very_often_is_not_repeated(source):
+    """Such text is shown as it was typed."""
+    assert len(safe_html(source)) < 2**20
+
+
+def test_markup_of_long_code_is_kept():
+    """A cell of nothing but signs grows most by its colours."""
+    source = f"```python\n{'x=+1;' * 3_900}\n```"
+    assert '<span class="o">' in safe_html(source)
 
 
 @pytest.mark.parametrize(

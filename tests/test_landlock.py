@@ -2,12 +2,14 @@
 
 import os
 import platform
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
-from autograder.sandbox import bubblewrap, landlock
-from autograder.sandbox.session import Session
+from autograder.sandbox import bubblewrap, keeper, landlock, start
+from autograder.sandbox.session import CannotStart, Session
 from autograder.sandbox.tiers import NoSandbox, choose
 from autograder.worker import landlock as rules
 from autograder.worker import seccomp, syscalls
@@ -47,6 +49,32 @@ def test_threads_and_processes_are_counted_above_the_users_own(monkeypatch):
     monkeypatch.setattr(bubblewrap, "worker_uid", lambda slot: None)
     with Session("landlock") as session:
         assert said(session, "import subprocess\nprint(subprocess.run(['/usr/bin/env', 'true']).returncode)") == "0"
+
+
+def _fail(*_, **__):
+    raise OSError("no more processes")
+
+
+FAULTS = {
+    "keeper": (keeper, "__file__", "/nowhere/keeper.py"),
+    "process": (start, "_run", _fail),
+    "rules": (landlock, "confinement", _fail),
+    "program": (start, "_worker", lambda *_: ["/nowhere/python"]),
+}
+
+
+@needs_landlock
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_start_that_fails_leaves_no_folder(fault, monkeypatch, tmp_path):
+    """Wherever it fails: a full machine would be fuller with each try."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(*FAULTS[fault])
+    with pytest.raises((CannotStart, OSError)):
+        Session("landlock")
+    until = time.monotonic() + 30
+    while list(tmp_path.glob("worker-*")) and time.monotonic() < until:
+        time.sleep(0.1)  # where there is a keeper, it removes the folder in the background
+    assert not list(tmp_path.glob("worker-*"))
 
 
 def test_unknown_machines_have_no_sandbox(monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from autograder.assignments import Assignment
-from autograder.notebooks.rebuild import WrongNotebook, grade_id, rebuild
+from autograder.grading.run import _stored_names
+from autograder.notebooks.rebuild import BoundedParser, WrongNotebook, grade_id, rebuild
 
 real = ast.parse
 TOY = Assignment("toy", upstream={"one": (), "two": ("one",)}, defines={"one": ("first",), "two": ("Second",)})
@@ -168,6 +169,41 @@ def test_a_very_long_cell_is_located_without_being_parsed(monkeypatch):
     given.cells[2].metadata = {}
     assert by_name(rebuild(release(), given, TOY).notebook)["one"].startswith("def first")
     assert all(len(source) < 1000 for source in parsed)
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The lengths of all that is parsed."""
+    lengths = []
+    monkeypatch.setattr(ast, "parse", lambda source, *rest: lengths.append(len(source)) or real(source, *rest))
+    return lengths
+
+
+def test_of_very_much_code_only_a_part_is_parsed(parsed):
+    """Two thousand cells of ordinary length would take minutes, outside of any limit on time. Marks, and lines with
+    `def`, still locate cells; a student who misses one is told."""
+    filler = [new_code_cell("x=12\n" * 5_000) for _ in range(100)]
+    given = handed_in(**ANSWERS)
+    given.cells[4].metadata = {}
+    given.cells[:0] = filler
+    rebuilt = rebuild(release(), given, TOY)
+    assert by_name(rebuilt.notebook).items() >= ANSWERS.items() and rebuilt.notes == ()
+    assert len(rebuilt.notebook.cells) == 107 and sum(parsed) <= 500_000
+    given.cells[104].source = "Second = type('Second', (), {})"
+    rebuilt = rebuild(release(), given, TOY)
+    assert by_name(rebuilt.notebook)["two"] == "" and "def or class" in rebuilt.notes[-1]
+    del given.cells[:90]
+    rebuilt = rebuild(release(), given, TOY)
+    assert by_name(rebuilt.notebook)["two"].startswith("Second =") and rebuilt.notes == ()
+
+
+def test_experiments_are_parsed_within_the_same_limits(parsed):
+    """Names that they define are looked for where a test missed one."""
+    parser = BoundedParser()
+    assert _stored_names("a = b", parser) == {"a"}
+    assert [_stored_names("a=1;" * 40_000, parser) for _ in range(4)] == [{"a"}] * 3 + [set()]
+    assert _stored_names("a=1;" * 60_000, BoundedParser()) == _stored_names("a =", BoundedParser()) == set()
+    assert sum(parsed) < 500_000
 
 
 def test_another_notebook_is_refused():

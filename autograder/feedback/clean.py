@@ -1,8 +1,7 @@
 """Reduce a notebook that a student had a hand in to what may stand on a page."""
 
-import base64
-import binascii
 import re
+from itertools import islice
 from typing import Any
 
 import nbformat
@@ -10,14 +9,12 @@ from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from traitlets import Bool
 
+from autograder.feedback.pictures import ATTACHMENTS, CELL_CHARACTERS, JPEG, PNG, Allowance, clean_picture
+
 TEXT_CHARACTERS = 20_000  # of one output
 PAGE_CHARACTERS = 300_000  # of all sources: parsing a hostile 20,000 of them can take two seconds
 OUTPUTS = 60  # of one cell
-PICTURE_CHARACTERS = 6 * 2**20  # of base64
-PICTURE_PIXELS = 40_000_000  # a small file can unpack to a picture that stops the reader's browser
-
-PNG = b"\x89PNG\r\n\x1a\n"
-JPEG = b"\xff\xd8\xff"
+NOT_SHOWN = "(picture not shown: the page has too many)"
 # CSI and OSC sequences, then control characters other than tab and newline
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CUT = re.compile(r"\n\.\.\. \(\d{1,12} more characters\)\Z")  # what was cut once says how much
@@ -41,25 +38,6 @@ def clean_text(text: Any, most: int = TEXT_CHARACTERS) -> str:
     kept = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
     kept = ESCAPES.sub("", kept).encode("utf-8", "replace").decode()
     return f"{kept}\n... ({cut} more characters)" if cut > 0 else kept
-
-
-def clean_picture(encoded: Any, magic: bytes = PNG) -> str | None:
-    """The base64 text of a picture with this magic number and of bearable size, or None."""
-    if isinstance(encoded, list):  # a notebook may hold any text as a list of its lines
-        encoded = "".join(piece for piece in encoded if isinstance(piece, str))
-    if not isinstance(encoded, str) or len(encoded) > PICTURE_CHARACTERS:
-        return None
-    try:
-        data = base64.b64decode("".join(encoded.split()), validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    if not data.startswith(magic):
-        return None
-    if magic == PNG:
-        width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
-        if data[12:16] != b"IHDR" or not 0 < width * height <= PICTURE_PIXELS:
-            return None
-    return base64.b64encode(data).decode()
 
 
 def clean_outputs(outputs: Any) -> list[NotebookNode]:
@@ -93,10 +71,13 @@ def _clean_output(output: dict[str, Any]) -> NotebookNode | None:
 def clean_attachments(attachments: Any) -> dict[str, dict[str, str]]:
     """The PNG and JPEG pictures among a markdown cell's attachments."""
     found: dict[str, dict[str, str]] = {}
-    for name, bundle in attachments.items() if isinstance(attachments, dict) else ():
+    left = CELL_CHARACTERS
+    for name, bundle in islice(attachments.items(), ATTACHMENTS) if isinstance(attachments, dict) else ():
         for kind, magic in (("image/png", PNG), ("image/jpeg", JPEG)):
-            if isinstance(bundle, dict) and (picture := clean_picture(bundle.get(kind), magic)):
+            picture = clean_picture(bundle.get(kind), magic) if isinstance(bundle, dict) else None
+            if picture and len(picture) <= left:
                 found[clean_text(name, 200)] = {kind: picture}
+                left -= len(picture)
     return found
 
 
@@ -160,6 +141,7 @@ class CleanNotebook(Preprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         clean_notebook(nb, keep_feedback=True)
+        _keep_bearable_pictures(nb)
         left = PAGE_CHARACTERS
         for cell in nb.cells:
             if len(cell.source) > left:
@@ -170,3 +152,19 @@ class CleanNotebook(Preprocessor):
                 cell.cell_type = "code"
                 cell.update(outputs=[], execution_count=None)
         return nb, resources
+
+
+def _keep_bearable_pictures(notebook: NotebookNode) -> None:
+    """Describe the pictures of a clean notebook that the student's cells have made, and leave out what is too much."""
+    room = Allowance()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []) if not is_test_cell(cell) else ():
+            if picture := output.get("data", {}).get("image/png"):
+                if room.takes(picture):
+                    name = cell.metadata.get("nbgrader", {}).get("grade_id", cell.id)
+                    output.metadata["image/png"] = {"alt": f"figure of the student's cell {name}"}
+                else:
+                    output.data = nbformat.from_dict({"text/plain": NOT_SHOWN})
+        kept = {n: b for n, b in cell.get("attachments", {}).items() if all(map(room.takes, b.values()))}
+        if "attachments" in cell:
+            cell.attachments = nbformat.from_dict(kept)

@@ -10,9 +10,11 @@ from jinja2 import pass_context
 from mistune import import_plugin
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from autograder.feedback.clean import JPEG, PNG, clean_attachments, clean_picture
+from autograder.feedback.clean import clean_attachments
+from autograder.feedback.pictures import CELL_CHARACTERS, JPEG, PAGE_CHARACTERS, PNG, clean_picture
 
 MARKDOWN_CHARACTERS = 20_000  # longer cells are shown as they were typed: parsing hostile text takes time
+HTML_CHARACTERS = 2**20  # of such a cell without its pictures; honest text grows by markup, hostile text by repetition
 PLUGINS = ("strikethrough", "table", "url", "def_list")
 # fmt: off
 TAGS = frozenset((
@@ -29,11 +31,19 @@ NUMBER = re.compile(r"\d{1,4}")
 
 
 class PlainRenderer(IPythonRenderer):
-    """Pictures from the cell's own attachments only, and no heading ids: ids would collide with the page's."""
+    """Pictures from the cell's own attachments only, and no heading ids: ids would collide with the page's.
+
+    `left` is how many characters of them are still shown: a text can name one attachment many times.
+    """
+
+    left = CELL_CHARACTERS
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         if url.startswith("attachment:"):
             for kind, data in self.attachments.get(url.removeprefix("attachment:"), {}).items():
+                if len(data) > self.left:
+                    break
+                self.left -= len(data)
                 return f'<img src="data:{kind};base64,{data}" alt="{html.escape(text)}">'
         if PICTURE.fullmatch(url):
             return f'<img src="{url}" alt="{html.escape(text)}">'
@@ -43,13 +53,19 @@ class PlainRenderer(IPythonRenderer):
         return f"<pre><code>{html.escape(code)}</code></pre>"
 
 
-def safe_html(source: str, attachments: Any = None) -> str:
-    """Markdown as HTML without scripts, handlers, frames, forms, foreign styles or anything fetched from elsewhere."""
+def safe_html(source: str, attachments: Any = None, most: int = CELL_CHARACTERS) -> str:
+    """Markdown as HTML without scripts, handlers, frames, forms, foreign styles or anything fetched from elsewhere.
+
+    At most so many characters of it are attached pictures.
+    """
     if len(source) > MARKDOWN_CHARACTERS:
         return as_typed(source)
     renderer = PlainRenderer(escape=False, attachments=clean_attachments(attachments), exclude_anchor_links=True)
+    renderer.left = most = min(most, CELL_CHARACTERS)
     try:
         rendered = MarkdownWithMath(renderer, plugins=[import_plugin(name) for name in PLUGINS]).render(source)
+        if len(rendered) - (most - renderer.left) > HTML_CHARACTERS:
+            return as_typed(source)
         cleaned = bleach.clean(rendered, TAGS, _allowed, {"http", "https", "mailto", "data"}, css_sanitizer=STYLES)
     except Exception:  # no text may keep the page from being made
         return as_typed(source)
@@ -87,4 +103,8 @@ def _allowed(tag: str, name: str, value: str) -> bool:
 @pass_context
 def markdown_to_html(context: Any, source: str) -> str:
     """In place of nbconvert's `markdown2html`: the templates of nbgrader do not sanitise markdown cells."""
-    return safe_html(source, context.get("cell", {}).get("attachments"))
+    resources = context["resources"]  # of this page alone
+    left = resources.setdefault("characters_left", PAGE_CHARACTERS)
+    shown = safe_html(source, context.get("cell", {}).get("attachments"), left)
+    resources["characters_left"] = max(0, left - len(shown))
+    return shown

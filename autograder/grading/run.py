@@ -25,7 +25,7 @@ from autograder.grading.pytest_run import run_pass
 from autograder.grading.result import CellOutcome, Result, TestOutcome, TestStatus
 from autograder.grading.written import advice
 from autograder.misconceptions.bank import BANK
-from autograder.notebooks.rebuild import grade_id
+from autograder.notebooks.rebuild import BoundedParser, grade_id
 from autograder.sandbox.session import Raised, WorkerError
 
 
@@ -232,14 +232,14 @@ def _wants_demos(hidden: Pass, prepared: Prepared) -> bool:
         for f in hidden.findings
         if isinstance(f.error, Raised) and f.error.type_name == "NameError" and f.error.text.count("'") >= 2
     }
-    return bool(wanted) and any(wanted & _stored_names(c.source) for c in prepared.notebook.cells if is_demo(c))
+    parser = BoundedParser()  # an experiment cell is the student's
+    demos = (c.source for c in prepared.notebook.cells if is_demo(c))
+    return bool(wanted) and any(wanted & _stored_names(source, parser) for source in demos)
 
 
-def _stored_names(source: str) -> set[str]:
-    try:
-        nodes = ast.walk(ast.parse(source))
-    except (SyntaxError, ValueError, RecursionError):  # an experiment cell is the student's
-        return set()
+def _stored_names(source: str, parser: BoundedParser) -> set[str]:
+    tree = parser.tree(source)
+    nodes = ast.walk(tree) if tree is not None else ()
     return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 

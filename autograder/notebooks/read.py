@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.feedback.clean import clean_attachments, clean_outputs
-from autograder.limits import CELLS, PARTS, SUBMISSION_BYTES
+from autograder.limits import CELLS, OUTPUTS, PARTS, SUBMISSION_BYTES, VALUES
+from autograder.notebooks.old_format import upgraded_cells
 
 NUMBER_CHARACTERS = 20
 LANGUAGES = ("", "python", "python3", "ipython", "ipython3")
@@ -65,8 +67,8 @@ def _json(data: bytes) -> Any:
     except UnicodeDecodeError:
         # an old editor on Windows: code is ASCII, and what is not stands in comments and answers
         text, known = data.decode("cp1252", "replace"), False
-    if text.count("[") + text.count("{") > PARTS:
-        raise Unreadable("not a notebook: it has too many parts")
+    if text.count("[") + text.count("{") > PARTS or text.count(",") > VALUES:
+        raise Unreadable("not a notebook, or one with too many parts: clear its outputs and save again")
     try:
         return json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError, MemoryError):
@@ -86,7 +88,9 @@ def _current(raw: dict[str, Any]) -> dict[str, Any]:
     # format 4 and what may come after it keep their cells at the top, formats 2 and 3 in worksheets
     if isinstance(raw.get("cells"), list) or "worksheets" not in raw:
         return raw
-    return nbformat.convert(nbformat.from_dict(raw), 4)
+    if not isinstance(raw["worksheets"], list):
+        raise Unreadable("not a notebook: its worksheets are not a list")
+    return {"cells": list(islice(upgraded_cells(raw["worksheets"]), CELLS + 1)), "metadata": raw.get("metadata")}
 
 
 def _reduced(raw: dict[str, Any]) -> NotebookNode:
@@ -98,13 +102,17 @@ def _reduced(raw: dict[str, Any]) -> NotebookNode:
     if len(cells) > CELLS:
         raise Unreadable(f"the notebook has more than {CELLS} cells")
     notebook = nbformat.v4.new_notebook()
-    notebook.cells = [_cell(c) for c in cells if isinstance(c, dict)]
+    left = OUTPUTS
+    for cell in (c for c in cells if isinstance(c, dict)):
+        outputs = cell["outputs"][:left] if isinstance(cell.get("outputs"), list) else []
+        notebook.cells.append(_cell(cell, outputs))
+        left -= len(outputs)
     if language := _other_language(raw.get("metadata")):
         notebook.metadata["language"] = language
     return notebook
 
 
-def _cell(raw: dict[str, Any]) -> NotebookNode:
+def _cell(raw: dict[str, Any], outputs: list[Any]) -> NotebookNode:
     kind, source = raw.get("cell_type"), raw.get("source", "")
     if isinstance(source, list):
         source = "".join(piece for piece in source if isinstance(piece, str))
@@ -117,7 +125,7 @@ def _cell(raw: dict[str, Any]) -> NotebookNode:
     if (name := _grade_id(raw.get("metadata"))) is not None:
         cell.metadata["nbgrader"] = nbformat.from_dict({"grade_id": name})
     if kind == "code":
-        cell.outputs = clean_outputs(raw.get("outputs"))
+        cell.outputs = clean_outputs(outputs)
     if kind == "markdown" and (pictures := clean_attachments(raw.get("attachments"))):
         cell.attachments = nbformat.from_dict(pictures)
     return cell

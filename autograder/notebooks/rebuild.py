@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
-from autograder.limits import PARSED_CHARACTERS
+from autograder.limits import PARSED_CHARACTERS, PARSED_IN_ALL
+
+MUCH_CODE = "Of so much added code only lines that begin with def or class were searched for what is missing."
 
 
 class WrongNotebook(Exception):
@@ -32,6 +34,23 @@ class _Placed:
     slot: int | None
 
 
+class BoundedParser:
+    """Parses the code of one submission up to a limit: what is very long, or comes after the limit, has no tree."""
+
+    def __init__(self) -> None:
+        self.left, self.refused = PARSED_IN_ALL, False
+
+    def tree(self, source: str) -> ast.Module | None:
+        if len(source) > min(PARSED_CHARACTERS, self.left):
+            self.refused = True
+            return None
+        self.left -= len(source)
+        try:
+            return ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
 def grade_id(cell: NotebookNode) -> str | None:
     mark = cell.metadata.get("nbgrader")
     found = mark.get("grade_id") if isinstance(mark, dict) else None
@@ -46,7 +65,8 @@ def is_editable(cell: NotebookNode) -> bool:
 def rebuild(release: NotebookNode, submitted: NotebookNode, assignment: Assignment) -> Rebuilt:
     """The submission as it is graded. Raises WrongNotebook where no cell can be located."""
     slots = {g: i for i, c in enumerate(release.cells) if (g := grade_id(c))}
-    placed = _locate(release, submitted, slots, assignment)
+    parser = BoundedParser()
+    placed = _locate(release, submitted, slots, assignment, parser)
     if not any(p.slot is not None and grade_id(release.cells[p.slot]) for p in placed):
         raise WrongNotebook(f"this is not a notebook of {assignment.name}: none of its cells was found")
     placed = list(_one_per_slot(release, placed, slots))
@@ -58,11 +78,18 @@ def rebuild(release: NotebookNode, submitted: NotebookNode, assignment: Assignme
         notebook.cells.append(_filled(original, by_slot.get(i)))
         notebook.cells += added.get(i, [])
     _number_added(notebook, release)
-    return Rebuilt(notebook, tuple(_notes(release, by_slot, submitted)))
+    notes = list(_notes(release, by_slot, submitted))
+    if parser.refused and any(is_editable(c) and i not in by_slot for i, c in enumerate(release.cells)):
+        notes.append(MUCH_CODE)
+    return Rebuilt(notebook, tuple(notes))
 
 
 def _locate(
-    release: NotebookNode, submitted: NotebookNode, slots: dict[str, int], assignment: Assignment
+    release: NotebookNode,
+    submitted: NotebookNode,
+    slots: dict[str, int],
+    assignment: Assignment,
+    parser: BoundedParser,
 ) -> list[_Placed]:
     by_text = {_plain(c.source): i for i, c in reversed(list(enumerate(release.cells))) if c.source.strip()}
     marked = {slots[g] for c in submitted.cells if (g := grade_id(c)) in slots}
@@ -75,15 +102,15 @@ def _locate(
             if slot in marked:
                 slot = None if is_editable(release.cells[slot]) else slot
         if slot is None and cell.cell_type == "code":
-            found = {names[n] for n in defined_names(cell.source) if n in names} - marked
+            found = {names[n] for n in _defined_names(cell.source, parser) if n in names} - marked
             slot = min(found, default=None)
         out.append(_Placed(cell, slot))
     return out
 
 
-def defined_names(source: str) -> set[str]:
+def _defined_names(source: str, parser: BoundedParser) -> set[str]:
     """Names that the cell's top level defines with `def` or `class`, or binds by assignment."""
-    tree = _parsed(source)
+    tree = parser.tree(source)
     if tree is None:
         return set(re.findall(r"^(?:class|def)\s+(\w+)", source, re.M))
     names = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
@@ -91,15 +118,6 @@ def defined_names(source: str) -> set[str]:
         if isinstance(node, ast.Assign):
             names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
     return names
-
-
-def _parsed(source: str) -> ast.Module | None:
-    if len(source) > PARSED_CHARACTERS:
-        return None
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _one_per_slot(release: NotebookNode, placed: list[_Placed], slots: dict[str, int]) -> Iterator[_Placed]:

@@ -73,10 +73,21 @@ def _in_namespaces(seen: Surroundings, channel: int, errors: IO[bytes]) -> Start
 def _under_landlock(seen: Surroundings, channel: int, errors: IO[bytes]) -> Started:
     uid = bubblewrap.worker_uid(next(_slots))
     place = landlock.Place(seen, uid)
-    confined = limits.resource_limits(uid) | {"sealed": True} | landlock.confinement(place, uid)
-    line = landlock.command(_worker(channel, confined), place)
-    process = _run(line, channel, errors, place.work, place.environment(seen), subprocess.PIPE)
-    return Started(process, lambda: landlock.Inside(process.pid, place))
+    try:
+        confined = limits.resource_limits(uid) | {"sealed": True} | landlock.confinement(place, uid)
+        line = landlock.command(_worker(channel, confined), place)
+        process = _run(line, channel, errors, place.work, place.environment(seen), subprocess.PIPE)
+    except BaseException:
+        _remove(place)
+        raise
+    # its keeper removes the place, unless that did not come up or was killed
+    return Started(
+        process, lambda: landlock.Inside(process.pid, place), lambda: _remove(place) if process.returncode else None
+    )
+
+
+def _remove(place: landlock.Place) -> None:
+    subprocess.run(["rm", "-rf", "--one-file-system", "--", str(place.top)], stderr=subprocess.DEVNULL)
 
 
 def _unconfined(seen: Surroundings, channel: int, errors: IO[bytes]) -> Started:

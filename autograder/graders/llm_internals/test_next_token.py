@@ -114,7 +114,6 @@ def test_distribution_without_gradients(student, draw):
                 "The result carries a gradient.",
                 "Nothing is trained here: run the model without recording gradients.",
             )
-            expect.that(
-                isinstance(seen["result"], torch.Tensor) and seen["result"].shape == logits.shape,
-                "Where gradients are being recorded the result is not a distribution over the vocabulary.",
+            expect.tensor(
+                seen["result"], logits.shape, what="the distribution, where gradients are being recorded by the caller,"
             )

@@ -134,8 +134,8 @@ def test_attention_dropout(student, draw):
         output, weights = expect.parts(
             student.drive("attention_dropout", train=False, **options), 2, "(output, attention_weights)"
         )
-        expect.tensor(output, (30, 5, 6))
         expect.tensor(weights, (30, 5, 6), what="the attention weights")
+        expect.tensor(output, (30, 5, 6))
         expect.close(
             output,
             weights @ v,

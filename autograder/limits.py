@@ -26,6 +26,8 @@ CELLS = 2000
 PARSED_CHARACTERS = 200_000  # a tree takes some hundred times the memory of its text
 PARTS = 2_000_000  # lists and objects of one file: each takes about 80 bytes of memory for 2 of the file
 MESSAGE_CHARACTERS = 1500
+SHOWN_PICTURE_BYTES = 32 * 2**20  # of all cells of a graded notebook together; one cell's limits: `worker/bounds.py`
+SHOWN_CHARACTERS = 4_000_000
 
 
 def resource_limits(uid: int | None) -> dict[str, int]:

@@ -29,6 +29,8 @@ PARSED_IN_ALL = 500_000  # of one submission: parsing the whole of a file would 
 PARTS = 2_000_000  # lists and objects of one file: each takes about 80 bytes of memory for 2 of the file
 VALUES = 4_000_000  # numbers, texts and keys of one file, by their commas: each may take 80 bytes for 5 of the file
 MESSAGE_CHARACTERS = 1500
+SHOWN_PICTURE_BYTES = 32 * 2**20  # of all cells of a graded notebook together; one cell's limits: `worker/bounds.py`
+SHOWN_CHARACTERS = 4_000_000
 
 
 def resource_limits(uid: int | None) -> dict[str, int]:

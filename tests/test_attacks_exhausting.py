@@ -273,18 +273,18 @@ def test_pictures_are_limited(shared):
 
 
 def test_large_replies_come(shared):
-    """128 MB are no attack."""
-    said(shared, "import torch\ndef f(): return torch.zeros(2**25)")
-    assert shared.request("call", 10.0, name="f", args=(), kwargs={}, seed=0).numel() == 2**25
+    """48 MB are no attack."""
+    said(shared, "import torch\ndef f(): return torch.zeros(12 * 2**20)")
+    assert shared.request("call", 10.0, name="f", args=(), kwargs={}, seed=0).numel() == 12 * 2**20
 
 
 @stopped_by("sizes")
 @pytest.mark.parametrize(
     ("value", "limit"),
     [
-        ("torch.zeros(2**27)", "the limit is 4096 of 256 MB"),
-        ("torch.zeros(1).expand(2**40)", "the limit is 4096 of 256 MB"),
-        ("[torch.zeros(1)] * 5000", "the limit is 4096 of 256 MB"),
+        ("torch.zeros(2**25)", "the limit is 4096 of 64 MB"),
+        ("torch.zeros(1).expand(2**40)", "the limit is 4096 of 64 MB"),
+        ("[torch.zeros(1)] * 5000", "the limit is 4096 of 64 MB"),
         ("'x' * 2**25", "the limit is 16 MB"),
         ("[1] * 1_500_000", "parts"),
     ],
@@ -358,7 +358,7 @@ def test_a_worker_that_does_not_read_ends(session, soon):
     time.sleep(0.5)
     start = time.monotonic()
     with pytest.raises((TimedOut, Raised)):
-        session.request("call", 0.3, name="f", args=(torch.zeros(2**24),), kwargs={}, seed=0)
+        session.request("call", 0.3, name="f", args=(torch.zeros(15 * 2**20),), kwargs={}, seed=0)
     assert time.monotonic() - start < soon
 
 

@@ -124,6 +124,32 @@ def test_parts_refuses_what_cannot_be_unpacked(value):
     assert "(a, b)" in mistake(expect.parts, value, 2, "(a, b)").symptom
 
 
+@pytest.mark.parametrize("expected", [[1.0, 2.0], torch.ones(2), 1.0])
+def test_close_compares_shapes_before_it_converts(expected):
+    """A tensor of another shape is refused before it becomes float64, which takes up to eight times its memory."""
+    huge = torch.zeros(1, dtype=torch.uint8).expand(2**45)
+    assert str(2**45) in mistake(expect.close, huge, expected, SYMPTOM).detail
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1, 1.5, True, None, "text", "it's", [], (), {}, (1,), [1, "a"], (1, (2,)), {"a": [1, None]}, {1: {2: (3,)}}, [[]]],
+)
+def test_described_is_what_python_shows(value):
+    """Small plain values are told as Python shows them."""
+    assert expect.described(value) == repr(value)
+
+
+def test_described_looks_at_the_beginning_only(monkeypatch):
+    """Lists of a million parts, and tensors in lists, cost no more than the words that are shown."""
+    monkeypatch.setattr(torch.Tensor, "__repr__", lambda _: pytest.fail("a tensor's values are formatted"))
+    found = expect.described([torch.zeros(1000)] * 10**6)
+    assert found.startswith("a list with 1000000 entries, [a tensor of shape (1000,)")
+    assert len(found) < 300
+    nested = expect.described({"a": ([torch.zeros(2)] * 10**6, "x" * 10**7)}, 60)
+    assert len(nested) < 120
+
+
 def test_described_is_short():
     """A student's value of any size is told in a few words."""
     described = expect.described(list(range(10**5)))

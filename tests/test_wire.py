@@ -144,6 +144,15 @@ def test_tensors_that_lie_about_themselves_are_refused(entry):
         raw(b'{"x": "0"}', header(entry, bytes(16)))
 
 
+@pytest.mark.parametrize("head", [b'{"l": [{"x": "0"}, {"x": "0"}]}', b'{"t": [{"x": "0"}, {"d": [[1, {"x": "0"}]]}]}'])
+def test_a_tensor_stands_in_one_place(head):
+    """A frame names each tensor once, as `encode` does: a list of a million names would be a million tensors to look at."""
+    with pytest.raises(BadFrame):
+        raw(head, save({"0": torch.zeros(4)}))
+    one = torch.zeros(2)
+    assert len(through([one, one, {"a": one}])) == 3
+
+
 def test_too_many_tensors_are_refused():
     """The number of tensors is limited."""
     with pytest.raises(BadFrame):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.assignments import Assignment
+from autograder.diagnosis.drawable import Part, drawable
 from autograder.diagnosis.replay import recorded, replay
 from autograder.diagnosis.sketch import Sketch, changed, changes, sketch
 from autograder.files import write_whole
@@ -35,10 +36,10 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Observed:
-    """A fingerprint, and the answers themselves, to be shown."""
+    """A fingerprint, and what of the answers to the failed tests' requests can be drawn, by number."""
 
     fingerprint: Fingerprint
-    answers: list[Any]
+    drawable: dict[int, list[Part]]
 
 
 def observe(assignment: Assignment, cell: str, answering: Any) -> Observed:
@@ -48,9 +49,13 @@ def observe(assignment: Assignment, cell: str, answering: Any) -> Observed:
     failed = frozenset(f.name for f in current.findings if not f.passed)
     requests = recorded(assignment, cell)
     answering.reach(assignment.test_cell(cell))
-    answers = replay(requests, answering) if failed else []
-    sketches = {i: sketch(answer) for i, answer in enumerate(answers) if requests[i].test in failed}
-    return Observed(Fingerprint(failed, sketches), answers)
+    sketches: dict[int, Sketch] = {}
+    parts: dict[int, list[Part]] = {}
+    for number, answer in enumerate(replay(requests, answering) if failed else ()):
+        if requests[number].test in failed:
+            sketches[number] = sketch(answer)
+            parts[number] = drawable(requests[number].answer, answer)
+    return Observed(Fingerprint(failed, sketches), parts)
 
 
 def fingerprint(assignment: Assignment, wrong: Wrong) -> Fingerprint:

@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -10,8 +9,6 @@ from autograder.assignments import Assignment
 from autograder.diagnosis.fingerprints import Observed
 from autograder.diagnosis.replay import Recorded, recorded
 from autograder.diagnosis.sketch import sketch, unlike
-
-ROWS, COLUMNS = 16, 24
 
 
 @dataclass(frozen=True)
@@ -25,29 +22,14 @@ class Picture:
 
 def picture(assignment: Assignment, cell: str, observed: Observed) -> Picture | None:
     """The first answer to a request of a failed test that can be drawn and is wrong; None where there is none."""
-    for request, answer in zip(recorded(assignment, cell), observed.answers, strict=False):
-        if request.test not in observed.fingerprint.failed or request.random:
+    for number, parts in observed.drawable.items():
+        request = recorded(assignment, cell)[number]
+        if request.random:
             continue
-        for part, right, found in _pairs(request.answer, answer):
+        for part, right, found in parts:
             if unlike(sketch(found), sketch(right)):
                 return _drawn(request, part, right, found)
     return None
-
-
-def _pairs(right: Any, found: Any) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Parts of an answer that are matrices of the same small shape in both."""
-    if isinstance(right, tuple | list) and isinstance(found, tuple | list) and len(right) == len(found) <= 3:
-        names = ("first", "second", "third")
-        return [
-            (f"the {names[i]} part of the result", r, f)
-            for i in reversed(range(len(right)))  # attention weights say more than what is computed from them
-            for _, r, f in _pairs(right[i], found[i])
-        ]
-    if not isinstance(right, torch.Tensor) or not isinstance(found, torch.Tensor) or right.shape != found.shape:
-        return []
-    small = right.dim() >= 2 and 1 < right.shape[-1] <= COLUMNS and 1 < right.shape[-2] <= ROWS
-    plain = right.is_floating_point() and found.is_floating_point() and bool(torch.isfinite(found).all())
-    return [("the result", right, found)] if small and plain else []
 
 
 def _drawn(request: Recorded, part: str, right: torch.Tensor, found: torch.Tensor) -> Picture:

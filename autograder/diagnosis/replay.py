@@ -3,7 +3,7 @@
 A test stops at the first mistake that it finds; a replay goes on, so that two versions are compared on all inputs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -102,23 +102,22 @@ def recorded(assignment: Assignment, cell: str) -> tuple[Recorded, ...]:
     )
 
 
-def replay(requests: Sequence[Recorded], answering: Answering, *, reseed: bool = False) -> list[Any]:
+def replay(requests: Sequence[Recorded], answering: Answering, *, reseed: bool = False) -> Iterator[Any]:
     """What `answering` gives for each request; a `Failure` where it gives none. Stops at a hang or a dead worker."""
-    answers: list[Any] = []
     objects: dict[int, Any] = {}
     stopped: Failure | None = None
     for request in requests:
         fields = _with_objects(_reseeded(request.fields) if reseed else request.fields, objects)
         if stopped is not None or isinstance(fields, Failure):
-            answers.append(stopped or fields)
+            answer = stopped or fields
         else:
             try:
-                answers.append(answering.request(request.do, request.seconds, **fields))
+                answer = answering.request(request.do, request.seconds, **fields)
             except WorkerError as error:
-                answers.append(failure(error))
-                stopped = answers[-1] if isinstance(error, TimedOut | Died) else None
-        _keep(objects, request.answer, answers[-1])
-    return answers
+                answer = failure(error)
+                stopped = answer if isinstance(error, TimedOut | Died) else None
+        _keep(objects, request.answer, answer)
+        yield answer
 
 
 def failure(error: WorkerError) -> Failure:

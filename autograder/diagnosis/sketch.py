@@ -18,6 +18,9 @@ from autograder.worker.wire import Handle, Opaque
 PROJECTIONS = 8
 TEXT = 60
 LEAVES = 24
+MOST_LEAVES = 20_000  # of one answer; what comes after them is not looked at
+SAMPLE = 2**19  # values of one tensor; of more, evenly spaced ones stand for all
+KEPT = 2**12  # values up to which a projection is kept for the next time
 NOISE = 5e-4  # of the size of the expected answer: rounding of any correct way to compute it stays below
 SHARE = 0.02  # of a mistake's own deviation: how near another answer must come to count as the same mistake
 
@@ -109,6 +112,8 @@ def _distance(one: Any, other: Any) -> float:
 
 
 def _walk(value: Any, path: str, leaves: Sketch) -> None:
+    if len(leaves) >= MOST_LEAVES:
+        return
     match value:
         case torch.Tensor():
             kind = "float" if value.is_floating_point() else "bool" if value.dtype is torch.bool else "int"
@@ -143,7 +148,8 @@ def _walk(value: Any, path: str, leaves: Sketch) -> None:
 
 def _numbers(values: torch.Tensor, path: str, leaves: Sketch, kind: str) -> None:
     """[kind, length, projections...]; what is not finite stands as text beside it."""
-    flat = values.detach().to(torch.float64).flatten()
+    flat = values.detach().flatten()
+    flat = flat[:: -(-flat.numel() // SAMPLE) or 1].to(torch.float64)
     finite = torch.isfinite(flat)
     if not bool(finite.all()):
         odd = "".join("n" if math.isnan(x) else "+" if x > 0 else "-" for x in flat[~finite].tolist()[:1000])
@@ -173,7 +179,15 @@ def _rotation(path: str) -> torch.Tensor:
     return torch.linalg.qr(square)[0]
 
 
-@lru_cache(maxsize=512)
 def _projection(n: int) -> torch.Tensor:
     """(PROJECTIONS, n) from a fixed seed."""
+    return _kept_projection(n) if n <= KEPT else _new_projection(n)
+
+
+@lru_cache(maxsize=512)
+def _kept_projection(n: int) -> torch.Tensor:
+    return _new_projection(n)
+
+
+def _new_projection(n: int) -> torch.Tensor:
     return torch.randn(PROJECTIONS, n, generator=torch.Generator().manual_seed(n + 1), dtype=torch.float64)

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from autograder.assignments import Assignment
-from autograder.grading.plugin import Finding, Pass, StudentFixture, title_of
+from autograder.grading.plugin import Finding, Pass, StudentFixture, forget_frames, title_of
 from autograder.grading.reference import reference
 
 
@@ -74,6 +74,7 @@ def run_test(test: HiddenTest, current: Pass) -> Finding:
         skipped = str(reason)
     except Exception as found:
         error = found
+        forget_frames(error)
     finding = Finding(test.name, test.cell, title_of(test.function), test.points, test.role, error, skipped)
     current.findings.append(finding)
     return finding

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
 from autograder import limits
+from autograder.feedback.clean import clean_outputs, clean_text
+from autograder.grading.room import Room
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut, WorkerError
 from autograder.sandbox.surroundings import Surroundings
@@ -34,9 +37,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class CellRun:
-    """What running one cell gave: notebook outputs, and the error where it failed (type, text, place)."""
+    """What running one cell gave: clean notebook outputs, and the error where it failed (type, text, place)."""
 
-    outputs: list[dict[str, Any]]
+    outputs: list[NotebookNode]
     error: dict[str, Any] | None = None
 
 
@@ -67,6 +70,7 @@ class Execution:
         self.generation = 0
         self.timeouts: dict[str, int] = {}
         self._session: Session | None = None
+        self._room = Room()
         self._next = 0
         self._fatal: set[int] = set()
         self._places = {g: i for i, c in enumerate(self.cells) if (g := grade_id(c))}
@@ -152,13 +156,15 @@ class Execution:
         limit = limits.DEMO_SECONDS if is_demo(cell) else limits.CELL_SECONDS
         name = grade_id(cell) or cell.id
         try:
-            reply = self._session.request("cell", self.budget.cap(limit), id=name, source=cell.source)
-            run = CellRun(reply["outputs"], _checked_error(reply["error"]))
+            run = _checked(self._session.request("cell", self.budget.cap(limit), id=name, source=cell.source))
         except (TimedOut, Died) as error:
+            if isinstance(error, Died):
+                self._session.close()
             run = _stopped(name, error)
-        except (Raised, TypeError, KeyError):
+        except Raised:
             run = CellRun([], {"type": "Error", "text": "the cell could not be run", "place": None})
-        self.runs.setdefault(index, run)
+        if index not in self.runs:
+            self.runs[index] = CellRun(self._room.fit(run.outputs), run.error)
 
 
 def _is_test(cell: NotebookNode) -> bool:
@@ -170,14 +176,22 @@ def is_demo(cell: NotebookNode) -> bool:
     return not {"demo", "experiment"}.isdisjoint(cell.metadata.get("tags", ()))
 
 
+def _checked(reply: Any) -> CellRun:
+    """What running a cell gave, if it is that, reduced to what may be shown. Raises Died."""
+    match reply:
+        case {"outputs": list() as outputs, "error": error} if all(isinstance(o, dict) for o in outputs):
+            return CellRun(clean_outputs(outputs), _checked_error(error))
+    raise Died("the reply is malformed")
+
+
 def _checked_error(error: Any) -> dict[str, Any] | None:
     match error:
         case None:
             return None
-        case {"type": str(), "text": str(), "place": str() | None}:
-            if error["type"] == "TookTooLong":
-                return {**error, "text": "the cell was stopped at its time limit"}
-            return error
+        case {"type": "TookTooLong", "place": str() | None as place}:
+            return {"type": "TookTooLong", "text": "the cell was stopped at its time limit", "place": place}
+        case {"type": str(name), "text": str(text), "place": str() | None as place}:
+            return {"type": name[:100], "text": clean_text(text, 2000), "place": place}
     return {"type": "Error", "text": "the cell failed", "place": None}
 
 
@@ -185,5 +199,4 @@ def _stopped(name: str, error: WorkerError) -> CellRun:
     named = isinstance(error, TimedOut | OverLimit)
     text = f"The cell {name} {error}." if named else f"The cell {name} ended its process."
     described = {"type": "Stopped", "text": text, "place": None}
-    shown = {"output_type": "error", "ename": "Stopped", "evalue": text, "traceback": [text]}
-    return CellRun([shown], described)
+    return CellRun([new_output("error", ename="Stopped", evalue=text, traceback=[text])], described)

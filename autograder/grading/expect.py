@@ -5,7 +5,7 @@ hidden inputs too. `detail` may hold the student's own numbers and is shown only
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -75,7 +75,9 @@ def close(
     detail: str | None = None,
 ) -> None:
     """Raise a Mistake unless the numbers `found` (tensor, number or list) are those `expected`, within tolerance."""
-    theirs, ours = _numbers(found), _numbers(expected)
+    ours = _numbers(expected)
+    alike = not isinstance(found, torch.Tensor) or found.shape == ours.shape  # before a huge one is converted
+    theirs = _numbers(found) if alike else None
     if theirs is None or theirs.shape != ours.shape:
         raise Mistake(symptom, cause, detail or f"Yours is {described(found)}.")
     wrong = ~torch.isclose(theirs, ours, rtol=rtol, atol=atol)
@@ -90,14 +92,40 @@ def equal(found: Any, expected: Any, symptom: str, cause: str = "", detail: str 
 
 
 def described(value: Any, most: int = 160) -> str:
-    """A student's value in a few words."""
+    """A student's value in a few words. Looks at its beginning only, however much there is of it."""
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)} and dtype {value.dtype}"
-    if isinstance(value, tuple | list | dict) and len(repr(value)) > most:
-        return f"a {type(value).__name__} with {len(value)} entries, {repr(value)[:most]} ..."
-    if isinstance(value, bool | int | float | str | tuple | list | dict):
+    if isinstance(value, tuple | list | dict):
+        beginning = ""
+        for piece in _pieces(value, most):
+            beginning += piece
+            if len(beginning) > most:
+                return f"a {type(value).__name__} with {len(value)} entries, {beginning[:most]} ..."
+        return beginning
+    if isinstance(value, str):
+        return repr(value[: most + 1])[:most]
+    if isinstance(value, bool | int | float):
         return repr(value)[:most]
     return TYPE_NAMES.get(type(value), f"a {getattr(value, 'type_name', type(value).__name__)}")
+
+
+def _pieces(value: Any, most: int) -> Iterator[str]:
+    """What Python shows of lists, tuples and dicts, piece by piece."""
+    match value:
+        case list() | tuple():
+            yield "[" if isinstance(value, list) else "("
+            for place, item in enumerate(value):
+                yield ", " if place else ""
+                yield from _pieces(item, most)
+            yield "]" if isinstance(value, list) else ",)" if len(value) == 1 else ")"
+        case dict():
+            yield "{"
+            for place, (key, item) in enumerate(value.items()):
+                yield f"{', ' if place else ''}{described(key, most)}: "
+                yield from _pieces(item, most)
+            yield "}"
+        case _:
+            yield described(value, most)
 
 
 def _numbers(value: Any) -> torch.Tensor | None:

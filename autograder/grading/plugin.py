@@ -33,6 +33,13 @@ class Finding:
         return self.error is None
 
 
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of what an error, and those before it, hold of their calls: inputs, replies, comparisons."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 @dataclass
 class Pass:
     """One run of the tests over one submission: where it runs, with which inputs, and what came out."""

@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import sys
+from collections.abc import Iterator
 
 import pytest
 
-from autograder.grading.plugin import Pass
+from autograder.grading.plugin import Pass, forget_frames
 from autograder.sandbox.session import CannotStart
 
 
@@ -38,13 +40,22 @@ def run_pass(current: Pass) -> Pass:
 
 
 class _Named:
-    """Hands the pass to the plugin, and keeps errors from outside a test's own body."""
+    """Hands the pass to the plugin, keeps errors from outside a test's own body, and lets go of their frames."""
 
     def __init__(self, current: Pass) -> None:
         self.current = current
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.pluginmanager.register(self.current, "grading-pass")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Iterator[None]:
+        try:
+            return (yield)
+        finally:
+            if call.excinfo is not None:
+                forget_frames(call.excinfo.value)
+                sys.last_traceback = None
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.current.broken = excinfo.value

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import nbformat
 from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
@@ -23,6 +22,7 @@ from autograder.grading.plugin import Finding, Pass
 from autograder.grading.prepare import NotGradable, Prepared, prepare_submission, release_notebook
 from autograder.grading.pytest_run import run_pass
 from autograder.grading.result import CellOutcome, Result, TestOutcome, TestStatus
+from autograder.grading.room import Room
 from autograder.grading.written import advice
 from autograder.misconceptions.bank import BANK
 from autograder.notebooks.rebuild import BoundedParser, grade_id
@@ -250,6 +250,7 @@ def _spent(budget: Budget) -> bool:
 def _with_outputs(notebook: NotebookNode, runs: dict[int, CellRun]) -> NotebookNode:
     """The notebook as it is shown: outputs of this run; in demonstrations that were not run, the student's own."""
     notebook = copy.deepcopy(notebook)
+    room = Room()
     for i, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
             continue
@@ -260,10 +261,9 @@ def _with_outputs(notebook: NotebookNode, runs: dict[int, CellRun]) -> NotebookN
         elif i in runs:
             run = runs[i]
             keep_own = run.error is not None and cell.metadata.get("course", {}).get("added")
-            outputs = own if keep_own and own else [nbformat.from_dict(o) for o in run.outputs]
-            cell.outputs = clean_outputs(outputs)
+            cell.outputs = room.fit(clean_outputs(own) if keep_own and own else run.outputs)
         else:
-            cell.outputs = clean_outputs(own)
+            cell.outputs = room.fit(clean_outputs(own))
             if is_demo(cell) and own:
                 cell.metadata["course"] = {"not_rerun": True}
     return notebook

@@ -101,4 +101,4 @@ def _of_reference(assignment: Assignment, cell: str, requests: Sequence[Recorded
     """The reference's answers to the same requests; a Failure where it cannot be asked that."""
     reference = InProcess(assignment)
     reference.reach(assignment.test_cell(cell))
-    return replay(requests, reference)
+    return list(replay(requests, reference))

@@ -1,7 +1,7 @@
 """Limits on what one reply of a worker, and one cell's outputs, may be. Both sides hold to them."""
 
 JSON_BYTES = 16 * 2**20
-TENSOR_BYTES = 256 * 2**20
+TENSOR_BYTES = 64 * 2**20  # honest replies hold 1.2 MB, with another language model perhaps ten times that
 TENSORS = 4096
 TENSOR_HEADER_BYTES = 2**20
 DEPTH = 32  # of lists in lists

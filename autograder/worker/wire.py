@@ -159,6 +159,7 @@ def _encode_tensor(value: torch.Tensor, tensors: dict[str, torch.Tensor]) -> Any
 def decode(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """The value of a JSON form. Raises BadFrame for whatever `encode` does not write."""
     budget = [NODES]
+    left = dict(tensors)
 
     def walk(node: Any, depth: int) -> Any:
         budget[0] -= 1
@@ -184,8 +185,8 @@ def decode(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
                 return dict(pair(p, depth) for p in content)
             case "f", "nan" | "inf" | "-inf":
                 return float(content)
-            case "x", str() if content in tensors:
-                return tensors[content]
+            case "x", str() if content in left:
+                return left.pop(content)  # each stands in one place, as `encode` has it
             case "h", int() if type(content) is int and 0 <= content < 2**31:
                 return Handle(content)
             case "o", str():

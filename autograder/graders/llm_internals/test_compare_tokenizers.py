@@ -24,7 +24,8 @@ def rows_of(student, answers, texts, *columns):
         )
     pairs = list(zip(found["tokenizer"], found["text"], strict=True))
     expect.that(
-        sorted(map(str, pairs)) == sorted(str((name, text)) for name in answers for text in texts),
+        all(type(one) is str for pair in pairs for one in pair)
+        and sorted(pairs) == sorted((name, text) for name in answers for text in texts),
         "The table does not have one row for each tokenizer and text.",
         "Its columns tokenizer and text hold the name as in the dict and the text as in the list.",
         f"Yours are {expect.described(pairs, 400)}.",
@@ -41,7 +42,7 @@ def check(student, answers, texts, column, value, symptom, cause):
             value(text, answers[name][text]),
             symptom,
             cause,
-            detail=f"For {text!r}, cut into {answers[name][text]}, it is {found}.",
+            detail=f"For {text!r}, cut into {answers[name][text]}, it is {expect.described(found)}.",
         )
 
 

@@ -19,6 +19,7 @@ REAL_TOKENS = 4  # enough to see the cache at work on the notebook's model
 def generate(student, model, calls, limit=seconds.DECODE, **ends):
     """What was seen in each call, its own loop proven."""
     runs = student.drive("generation", model=model, calls=calls, seconds=limit, **ends)
+    expect.parts(runs, len(calls), "one answer for each call")
     for run in runs:
         expect.that(
             not run["library_loop"],
@@ -37,14 +38,15 @@ def check(run, prompt, added, symptom, cause=""):
         "Join the prompt and the new tokens along the second axis.",
         f"It is {expect.described(found)}.",
     )
-    ids, length = found[0].tolist(), prompt.shape[1]
+    length = prompt.shape[1]
+    ids = found[0, : length + len(added) + 20].tolist()  # more than that is wrong, however it goes on
     expect.equal(
         ids[:length],
         prompt[0].tolist(),
         "The result does not begin with the prompt.",
         "Join the prompt and the new tokens along the second axis.",
     )
-    expect.equal(ids[length:], added, symptom, cause, f"The new tokens are {ids[length:]}.")
+    expect.equal(ids[length:], added, symptom, cause, f"The new tokens are {expect.described(ids[length:])}.")
 
 
 def check_real(student, draw, use_cache):
@@ -156,7 +158,7 @@ def test_decoding_with_a_cache(student, draw):
                 "With a cache the new tokens are not those of the library's greedy decoding.",
                 "The cache must hold every earlier token once, at its own position.",
             )
-            fed = f"With {length} tokens in the prompt, the passes fed {cached['fed']}."
+            fed = f"With {length} tokens in the prompt, the passes fed {expect.described(cached['fed'])}."
             expect.that(
                 sum(cached["fed"]) >= length + most - 1,
                 "With use_cache=True some tokens never reach the model.",
@@ -173,7 +175,7 @@ def test_decoding_with_a_cache(student, draw):
                 sum(plain["fed"]) >= sum(range(length, length + most)),
                 "With use_cache=False a step does not feed all tokens to the model.",
                 "Without a cache the model remembers nothing from one pass to the next.",
-                f"With {length} tokens in the prompt, the passes fed {plain['fed']}.",
+                f"With {length} tokens in the prompt, the passes fed {expect.described(plain['fed'])}.",
             )
         prompt, added = draw_prompt(draw, tiny, 6, 8, lambda a: varied(a) and last_new(a) > 2)
         for most, end in ((8, added[last_new(added)]), (0, None)):

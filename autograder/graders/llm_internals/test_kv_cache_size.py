@@ -35,4 +35,9 @@ def test_kv_cache_bytes(student, draw):
                 "Bytes are whole numbers: a division with / gives a float.",
                 f"It is {expect.described(found)}.",
             )
-            expect.that(found == expected, "The number of bytes is wrong.", f"{EVERY} {cause}", f"Yours is {found}.")
+            expect.that(
+                found == expected,
+                "The number of bytes is wrong.",
+                f"{EVERY} {cause}",
+                f"Yours is {expect.described(found)}.",
+            )

@@ -134,6 +134,11 @@ def drawn(student, draw, logits, count=DRAWS, with_generator=True, **options):
         "A number taken out of a tensor is a tensor until it is converted.",
         f"It returns a {seen.get('strange')}.",
     )
+    expect.that(
+        sum(seen["counts"].values()) == count and len(seen["first"]) == min(60, count),
+        "Not every draw could be counted.",
+        "sample_next draws one token and leaves everything else alone.",
+    )
     return seen, seed
 
 

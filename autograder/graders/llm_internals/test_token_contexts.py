@@ -35,7 +35,11 @@ def check(student, handle, tokenizer, word, templates, symptom, cause):
             f"They are {expect.described(found[template])}.",
         )
         expect.equal(
-            ids, overlapping(tokenizer, word, template), symptom, cause, f"For {word!r} in {template!r}: {ids}."
+            ids,
+            overlapping(tokenizer, word, template),
+            symptom,
+            cause,
+            f"For {word!r} in {template!r}: {expect.described(ids)}.",
         )
 
 

@@ -11,6 +11,7 @@ def check_dropout(
     dropped: torch.Tensor, full: torch.Tensor, p: float, what: str, where: str, atol: float = 1e-3
 ) -> None:
     """`dropped` must be `full` with dropout at rate `p`; `what` and `where` are fixed texts for the message."""
+    expect.tensor(dropped, full.shape, what="the output in training mode")  # NaN would be neither wrong nor gone
     visible = full.abs() > 0.02
     kept = full / (1 - p)
     gone = visible & (dropped.abs() < kept.abs() / 2)

@@ -146,6 +146,12 @@ def watch(
         options=options,
     )
     events, theta = seen["events"], seen["theta"]
+    expect.that(
+        isinstance(theta, torch.Tensor)
+        and theta.shape == (len(events) + 1, sum(p.numel() for p in problem.state.values())),
+        "The parameters of the model could not be followed through the training.",
+        "The loop changes their values, not their number or shape.",
+    )
     for event in events:
         event["samples"] = tuple(i - WORDS for i in event["ids"])
     steps = tuple(

@@ -59,7 +59,7 @@ def test_norm_parameters(student, reference, draw):
             name in parameters,
             f"{name} is not a parameter.",
             "An optimizer finds only what is wrapped in nn.Parameter.",
-            f"The parameters are {list(parameters)}.",
+            f"The parameters are {expect.described(list(parameters))}.",
         )
         found = expect.tensor(parameters[name], (5,), what=name)
         expect.close(found, torch.full((5,), value), f"{name} does not start at the right value.", "Ones and zeros.")

@@ -169,7 +169,7 @@ def test_model_learns_as_a_whole(student, reference, draw):
     )
     expected, _ = classify(still, SIZES, ids, mask)
     expect.close(
-        still.forward(ids, mask, train=True, seed=draw.seed())[0],
+        classify(still, SIZES, ids, mask, train=True, seed=draw.seed())[0],
         expected,
         "With dropout=0.0 training mode and evaluation mode differ.",
         "Is the dropout rate handed on to the embeddings and to every block?",
@@ -180,7 +180,7 @@ def test_model_learns_as_a_whole(student, reference, draw):
     embeddings_silent["embeddings.pos_encoding.pe"] = torch.zeros(SIZES["max_length"], SIZES["d_model"])
     for options, values in (({}, state), ({"dropout": 0.5}, blocks_silent), ({"dropout": 0.5}, embeddings_silent)):
         noisy = student.build(NAME, **SIZES, state=values, **options)
-        first, second = (noisy.forward(ids, mask, train=True, seed=draw.seed())[0] for _ in range(2))
+        first, second = (classify(noisy, SIZES, ids, mask, train=True, seed=draw.seed())[0] for _ in range(2))
         expect.that(
             not torch.allclose(first, second, atol=1e-4),
             "In training mode there is no dropout in the embeddings, or none in the blocks.",

@@ -1,7 +1,10 @@
 """SimpleTokenizer: cleaning, vocabulary, tokenizing, decoding.
 
-Each test uses the student's own earlier steps (cleaned text, vocabulary), so that one mistake costs one test.
+Each test uses the student's own earlier steps (cleaned text, vocabulary), so that one mistake costs one test. What it
+asks of them is that the words are there, each with an id of its own: from nothing, nothing follows.
 """
+
+import re
 
 import pytest
 
@@ -33,6 +36,29 @@ def built(student, texts, vocab_size=1000):
     return tokenizer
 
 
+def ids_of(tokenizer, words) -> dict[str, int]:
+    """The student's own vocabulary, which must hold `words` (clean ones), each with an id of its own."""
+    vocab = vocabulary(tokenizer)
+    expect.that(
+        len({vocab[word] for word in words if word in vocab}) == len(set(words)),
+        "The words of the texts are not in the vocabulary, each with an id of its own.",
+        "Look at what build_vocab leaves in vocab: what is tokenized or decoded goes by it.",
+    )
+    return vocab
+
+
+def cleaned_words(tokenizer, text) -> list[str]:
+    """The words of the text as the student cleans it; whatever happens to marks and case, its letters are there."""
+    cleaned = tokenizer.method("clean_text", text)
+    expect.that(
+        isinstance(cleaned, str) and all(word in cleaned.lower() for word in re.findall("[a-z]+", text.lower())),
+        "clean_text loses words of the text.",
+        "Only marks, case and spaces may change.",
+        f"It gives {expect.described(cleaned)}.",
+    )
+    return cleaned.split()
+
+
 def check_vocabulary(tokenizer, reference, texts, vocab_size, symptom, cause):
     ours = reference.build("SimpleTokenizer", vocab_size=vocab_size)
     ours.method("build_vocab", texts)
@@ -52,7 +78,9 @@ def test_clean_text(student, reference, draw):
 
     def check(text, symptom, cause):
         found = theirs.method("clean_text", text)
-        expect.equal(found, ours.method("clean_text", text), symptom, cause, f"{text!r} became {found!r}.")
+        expect.equal(
+            found, ours.method("clean_text", text), symptom, cause, f"{text!r} became {expect.described(found)}."
+        )
 
     one, two, three = draw.words(3)
     check(f"{one} {two}", "clean_text changes a text that is already clean.", "Only marks, case and spaces may change.")
@@ -137,14 +165,14 @@ def test_tokenize(student, draw):
     known, unknown = words[:14], words[14:]
     texts = [f"{a.title()}, ({b}) {c}!" for a, b, c in zip(known, known[3:] + known, known[7:] + known, strict=False)]
     tokenizer = built(student, texts)
-    vocab = vocabulary(tokenizer)
-    cleaned = {word for text in texts for word in tokenizer.method("clean_text", text).split()}
+    cleaned = {word for text in texts for word in cleaned_words(tokenizer, text)}
     expect.equal(
-        sorted(set(vocab) - set(SPECIALS)),
+        sorted(set(vocabulary(tokenizer)) - set(SPECIALS)),
         sorted(cleaned),
         "The vocabulary is not made of the words of the cleaned texts.",
         "Clean each text before you split it into words.",
     )
+    vocab = ids_of(tokenizer, cleaned)
     for text in (
         sentence(draw, known, 6),
         sentence(draw, words, 11),
@@ -159,16 +187,21 @@ def test_tokenize(student, draw):
             "Look at the type of what is returned.",
             f"It is {expect.described(ids)}.",
         )
-        own = [2] + [vocab.get(word, 1) for word in tokenizer.method("clean_text", text).split()]
+        own = [2] + [vocab.get(word, 1) for word in cleaned_words(tokenizer, text)]
         expect.equal(ids[:1], [2], "The first id is not that of <CLS>.", "<CLS> stands before the first word.")
         expect.equal(
             ids[: len(own)],
             own,
             "tokenize does not give the ids of the words of the cleaned text.",
             "Clean the text first; a word that the vocabulary lacks becomes <UNK>.",
-            f"{text!r} became {ids}.",
+            f"{text!r} became {expect.described(ids)}.",
         )
-        expect.that(not any(ids[len(own) :]), "What follows the last word is not <PAD>.", "", f"It became {ids}.")
+        expect.that(
+            not any(ids[len(own) :]),
+            "What follows the last word is not <PAD>.",
+            "",
+            f"It became {expect.described(ids)}.",
+        )
     expect.equal(
         vocabulary(tokenizer),
         vocab,
@@ -182,7 +215,7 @@ def test_tokenize_length(student, draw):
     """tokenize returns exactly max_length ids, and <CLS> survives a cut"""
     words = draw.words(9)
     tokenizer = built(student, [" ".join(words)])
-    vocab = vocabulary(tokenizer)
+    vocab = ids_of(tokenizer, words)
     for n, options in ((9, {"max_length": 5}), (9, {"max_length": 10}), (9, {"max_length": 9}), (9, {"max_length": 11}),
                        (3, {"max_length": 17}), (5, {}), (126, {}), (127, {}), (128, {}), (300, {})):  # fmt: skip
         text = sentence(draw, words, n)
@@ -194,7 +227,7 @@ def test_tokenize_length(student, draw):
             "Without an argument max_length is 128. <CLS> counts; long texts are cut, short ones filled up with <PAD>.",
             f"{n} words with max_length {length} became {expect.described(ids)}.",
         )
-        whole = [2, *(vocab.get(word) for word in text.split())][:length]
+        whole = [2, *(vocab[word] for word in text.split())][:length]
         expect.equal(
             ids,
             whole + [0] * (length - len(whole)),
@@ -208,8 +241,9 @@ def test_decode(student, draw):
     """decode joins the words again, without <PAD> and <CLS>"""
     words = draw.words(15)
     tokenizer = built(student, [" ".join(words)])
-    inverse = {i: word for word, i in vocabulary(tokenizer).items()}
-    some = draw.shuffled(range(3, 18))
+    vocab = ids_of(tokenizer, words)
+    inverse = {i: word for word, i in vocab.items()}
+    some = draw.shuffled(sorted({vocab[word] for word in words} - {0, 2}))
     for ids in ([2, *some[:5], 0, 0], [2, some[0], 1, some[1], 1, 0], some, [2, some[3], 0, some[4], 0], [2, 0, 0]):
         text = " ".join(inverse.get(i, "") for i in ids if i not in (0, 2))
         found = tokenizer.method("decode", ids)
@@ -219,5 +253,5 @@ def test_decode(student, draw):
             "decode does not give the words back.",
             "The words of all ids are joined by single spaces; <PAD> and <CLS> are dropped wherever they stand, "
             "<UNK> is not.",
-            f"{ids} became {found!r}.",
+            f"{ids} became {expect.described(found)}.",
         )

@@ -30,8 +30,9 @@ def test_trains_where_the_model_is(student, draw):
     check_present(observed)
     for run, device in (("cpu", "cpu"), ("accelerator", observed["device"])):
         found = observed[run]
+        expect.that(bool(found["during"]), "Training never calls the model.", "Each batch goes through the model.")
         expect.that(
-            set(found["during"]) <= {device} and set(found["after"]) == {device},
+            set(found["during"]) == {device} and set(found["after"]) == {device},
             "The model was on the CPU, and training has moved it to an accelerator."
             if run == "cpu"
             else "The model was on an accelerator, and training has moved it to the CPU.",
@@ -57,7 +58,7 @@ def test_trains_where_the_model_is(student, draw):
             "Something in the loop depends on the device.",
             atol=1.01 * one_sample if unit == "acc" else 5e-3,
             rtol=0,
-            detail=f"It is {figure}: {theirs} instead of {on_cpu}.",
+            detail=f"It is {figure}: {expect.described(theirs)} instead of {expect.described(on_cpu)}.",
         )
 
 

@@ -1,0 +1,45 @@
+"""A finding keeps the words of an error, and not the frames that hold what a submission has sent."""
+
+import gc
+import sys
+
+import pytest
+import torch
+
+from autograder.assignments import TRANSFORMER_FUNDAMENTALS
+from autograder.grading.in_process import without_accelerator
+from autograder.verify.trial import find
+from tests.attack_tools import findings
+from tests.toy_course import toy_course  # noqa: F401
+
+HUGE = "def double(x):\n    return torch.zeros(10 * 2**20, dtype=torch.uint8)"
+
+
+def large_tensors():
+    gc.collect()
+    return [o for o in gc.get_objects() if type(o) is torch.Tensor and o.numel() >= 10 * 2**20]
+
+
+def chain(error):
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def test_after_a_trial():
+    """Where tests run one by one, as verification and diagnosis do."""
+    wrong = "def scaled_dot_product_attention(Q, K, V, mask=None, dropout=None):\n    raise ValueError\n"
+    with without_accelerator():
+        found = find(TRANSFORMER_FUNDAMENTALS, {"sdpa": wrong}, ["sdpa"]).findings
+    assert all(one.__traceback__ is None for f in found for one in chain(f.error))
+
+
+@pytest.mark.usefixtures("toy_course")
+def test_after_grading():
+    """Under pytest: two tests that failed on 10 MB each hold nothing of it."""
+    found = findings("namespaces", double=HUGE, quadruple=HUGE.replace("double", "quadruple"))
+    errors = [f.error for f in found.values()]
+    assert len([e for e in errors if e is not None]) == 2
+    assert all(one.__traceback__ is None for error in errors for one in chain(error))
+    assert getattr(sys, "last_traceback", None) is None
+    assert large_tensors() == []

@@ -154,7 +154,7 @@ def dedent(text: str) -> str:
     return "\n".join(line.removeprefix(" " * 8) for line in text.strip("\n").splitlines())
 
 
-@pytest.mark.parametrize("patch", PATCHES.keys() - {"types", "search"})
+@pytest.mark.parametrize("patch", sorted(PATCHES.keys() - {"types", "search"}))
 def test_patches_work_in_one_process(patch, tmp_path):
     """A grader that shares the process, and believes what it finds there, gives each of them full marks."""
     assert ways_to_full_marks("pass", WRONG, tmp_path) == set()
@@ -211,7 +211,7 @@ def test_a_naive_grader_knows_plain_mistakes():
     assert naive_verdict("def double(x): return 0 * x") == "wrong"
 
 
-@pytest.mark.parametrize("value", VALUES.keys() - PLAIN)
+@pytest.mark.parametrize("value", sorted(VALUES.keys() - PLAIN))
 def test_hostile_values_trouble_a_naive_grader(value):
     """Compared without care, each is right, or an error of the grader's, or its end."""
     assert naive_verdict(dedent(VALUES[value])) != "wrong"

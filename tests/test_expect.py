@@ -131,6 +131,13 @@ def test_close_compares_shapes_before_it_converts(expected):
     assert str(2**45) in mistake(expect.close, huge, expected, SYMPTOM).detail
 
 
+def test_close_refuses_what_no_right_answer_is_as_large_as():
+    """Where both sides are the student's own, neither is converted beyond a size that no right answer has."""
+    huge = torch.zeros(1, dtype=torch.uint8).expand(2**45)
+    mistake(expect.close, huge, huge, SYMPTOM)
+    mistake(expect.close, torch.ones(2), huge, SYMPTOM)
+
+
 @pytest.mark.parametrize(
     "value",
     [1, 1.5, True, None, "text", "it's", [], (), {}, (1,), [1, "a"], (1, (2,)), {"a": [1, None]}, {1: {2: (3,)}}, [[]]],

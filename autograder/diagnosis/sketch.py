@@ -18,7 +18,7 @@ from autograder.worker.wire import Handle, Opaque
 PROJECTIONS = 8
 TEXT = 60
 LEAVES = 24
-MOST_LEAVES = 20_000  # of one answer; what comes after them is not looked at
+MOST_LEAVES = 12_000  # of one answer; what comes after them is not looked at
 SAMPLE = 2**19  # values of one tensor; of more, evenly spaced ones stand for all
 KEPT = 2**12  # values up to which a projection is kept for the next time
 NOISE = 5e-4  # of the size of the expected answer: rounding of any correct way to compute it stays below

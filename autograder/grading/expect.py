@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+MOST_COMPARED = 2**22  # numbers; the largest right answers have some hundred thousand
 TYPE_NAMES = {type(None): "None", bool: "a bool", int: "a number", float: "a number", str: "text"}
 
 
@@ -75,10 +76,10 @@ def close(
     detail: str | None = None,
 ) -> None:
     """Raise a Mistake unless the numbers `found` (tensor, number or list) are those `expected`, within tolerance."""
-    ours = _numbers(expected)
-    alike = not isinstance(found, torch.Tensor) or found.shape == ours.shape  # before a huge one is converted
+    ours = _numbers(expected)  # which may be the student's own, too
+    alike = ours is not None and (not isinstance(found, torch.Tensor) or found.shape == ours.shape)
     theirs = _numbers(found) if alike else None
-    if theirs is None or theirs.shape != ours.shape:
+    if ours is None or theirs is None or theirs.shape != ours.shape:
         raise Mistake(symptom, cause, detail or f"Yours is {described(found)}.")
     wrong = ~torch.isclose(theirs, ours, rtol=rtol, atol=atol)
     if bool(wrong.any()):
@@ -129,8 +130,9 @@ def _pieces(value: Any, most: int) -> Iterator[str]:
 
 
 def _numbers(value: Any) -> torch.Tensor | None:
+    """`value` in float64; None where it is not numbers, or larger than any that is compared."""
     if isinstance(value, torch.Tensor):
-        return value.detach().to(torch.float64)
+        return value.detach().to(torch.float64) if value.numel() <= MOST_COMPARED else None
     try:
         return torch.tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):

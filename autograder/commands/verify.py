@@ -12,14 +12,17 @@ from autograder.commands.errors import CommandError, assignment_named
 from autograder.diagnosis import fingerprints
 from autograder.files import write_whole
 from autograder.misconceptions.bank import BANK
+from autograder.notebooks.consistent import refuse_slips
 from autograder.verify.matrix import page
 from autograder.verify.proof import prove
 from autograder.verify.summary import failures, lines
 
 
 def verify(name: str | None, jobs: int | None, quick: bool, output: Path, quiet: bool) -> None:
-    """Print and write the proof; raises CommandError where it does not hold."""
+    """Print and write the proof. Raises CommandError where it does not hold, Inconsistent for an author's slip."""
     chosen = [assignment_named(name)] if name else [a for a in ASSIGNMENTS.values() if (BANK / a.stem).is_dir()]
+    for assignment in chosen:
+        refuse_slips(assignment)
     told = Console(quiet=quiet, highlight=False)
     broken = []
     for assignment in chosen:

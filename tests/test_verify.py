@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 
 from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
+from autograder.commands import verify as command
+from autograder.diagnosis import fingerprints
 from autograder.grading.in_process import without_accelerator
 from autograder.misconceptions.bank import Correct, correct_variants, reference_cells, wrong_versions
 from autograder.verify import kills, pairs, proof
@@ -44,6 +46,16 @@ def test_quick_form_holds(assignment, tmp_path):
     done = CliRunner().invoke(app, ["verify", assignment.name, "--quick", "--output", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert (tmp_path / f"{assignment.name}.html").stat().st_size > 10_000
+
+
+def test_the_quick_form_says_whose_mistakes_are_not_named(monkeypatch, tmp_path):
+    """Only the full form makes fingerprints: components that changed are told, with the command to run."""
+    nothing = proof.Proof(TF, (), (), (), (), (), ())
+    monkeypatch.setattr(command, "prove", lambda *_, **__: (nothing, {}))
+    monkeypatch.setattr(fingerprints, "stale", lambda assignment: ["sdpa", "mha"])
+    done = CliRunner().invoke(app, ["verify", TF.name, "--quick", "--output", str(tmp_path)])
+    line = f"pages name no mistake of sdpa, mha until `autograder verify {TF.name}` has run, without --quick"
+    assert line in done.stdout
 
 
 @pytest.mark.usefixtures("one_device")

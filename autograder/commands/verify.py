@@ -42,6 +42,12 @@ def verify(name: str | None, jobs: int | None, quick: bool, output: Path, quiet:
             proof, prints = prove(assignment, jobs or os.cpu_count() or 1, quick=quick, began=began, step=step)
         if prints:
             fingerprints.write(assignment, prints, made_from)
+        elif old := fingerprints.stale(assignment):
+            told.print(
+                f"{assignment.name}: pages name no mistake of {', '.join(old)} until `autograder verify "
+                f"{assignment.name}` has run, without --quick",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
         write_whole(output / f"{assignment.name}.html", page(proof))
         told.print(f"{assignment.name} ({time.monotonic() - start:.0f} s)", style="bold")
         for line in lines(proof):

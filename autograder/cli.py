@@ -2,12 +2,13 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from autograder.interrupt import KEPT, end, leave, on_interrupt, wind_up
+from autograder.student_check.command_line import Quiet, check, stop
 
 
 class Interruptible(TyperGroup):
@@ -40,16 +41,9 @@ class Execute(StrEnum):
     all = "all"
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Notebooks at a time. [default: all cores]")]
 SandboxOption = Annotated[Sandbox, typer.Option(help="none: without confinement, for files of your own only.")]
 ExecuteOption = Annotated[Execute, typer.Option(help="all: run demonstrations, too.")]
-
-
-def stop(message: object) -> NoReturn:
-    """End with one line on standard error and exit code 2."""
-    typer.echo(f"autograder: {message}", err=True)
-    raise typer.Exit(2)
 
 
 @app.command()
@@ -107,7 +101,7 @@ def release(
 @app.command()
 def verify(
     assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
-    quick: Annotated[bool, typer.Option(help="One wrong version a clause, in about a minute.")] = False,
+    quick: Annotated[bool, typer.Option(help="One wrong version a clause: under a minute an assignment.")] = False,
     jobs: Jobs = None,
     output: Annotated[Path, typer.Option(help="Folder for NAME.html.")] = Path("results/verify"),
     quiet: Quiet = False,
@@ -131,23 +125,7 @@ def export(
     _guarded(export_csv, output, roster, canvas, quiet)
 
 
-@app.command()
-def check(
-    notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
-    assignment: Annotated[
-        str | None, typer.Option(help="Name of the assignment. [default: seen from its cells]")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """For students: run the quick checks of a notebook and say what is missing. Needs no graders."""
-    from autograder.commands.check import check as run
-    from autograder.student_check.run import CannotCheck
-
-    try:
-        ready = run(notebook, assignment, quiet)
-    except CannotCheck as error:
-        stop(error)
-    raise typer.Exit(0 if ready else 1)
+app.command()(check)
 
 
 @app.command()

@@ -85,17 +85,16 @@ def test_demonstrations_are_not_run(tmp_path: Path) -> None:
 
 @pytest.fixture
 def written_course(toy_course: Path) -> Path:  # noqa: F811
-    """The toy course with a cell for the name and two written answers."""
+    """The toy course with two written answers."""
     path = toy_course / "release/toy/toy.ipynb"
     before = path.read_bytes()
-    nbformat.write(_with_answers("", "YOUR ANSWER HERE", "YOUR ANSWER HERE"), path)
+    nbformat.write(_with_answers("YOUR ANSWER HERE", "YOUR ANSWER HERE"), path)
     yield toy_course
     path.write_bytes(before)
 
 
-def _with_answers(name: str, *answers: str, **cells: str) -> NotebookNode:
+def _with_answers(*answers: str, **cells: str) -> NotebookNode:
     given = notebook(**cells)
-    given.cells.insert(0, new_code_cell(f'NAME = "{name}"'))
     mark = {"grade": True, "solution": True, "locked": False, "task": False, "schema_version": 3, "points": 1}
     for i, answer in enumerate(answers):
         metadata = {"nbgrader": mark | {"grade_id": f"q{i}"}}
@@ -104,14 +103,13 @@ def _with_answers(name: str, *answers: str, **cells: str) -> NotebookNode:
 
 
 @pytest.mark.usefixtures("written_course")
-def test_name_and_placeholders_are_missing(tmp_path: Path) -> None:
-    """An empty name and a written answer that is still the placeholder stop a notebook that runs."""
-    code, output = checked(tmp_path / "toy.ipynb", _with_answers("", "Because of it.", "YOUR ANSWER HERE", **SOLVED))
+def test_placeholders_are_missing(tmp_path: Path) -> None:
+    """A written answer that is still the placeholder stops a notebook that runs."""
+    code, output = checked(tmp_path / "toy.ipynb", _with_answers("Because of it.", "YOUR ANSWER HERE", **SOLVED))
     assert code == 1
-    assert 'NAME = "" is still empty' in output
     assert "1 written answer is still the placeholder: q1" in output
     assert "q0" not in output
-    code, output = checked(tmp_path / "toy.ipynb", _with_answers("Ada", "Because of it.", "So it is.", **SOLVED))
+    code, output = checked(tmp_path / "toy.ipynb", _with_answers("Because of it.", "So it is.", **SOLVED))
     assert code == 0, output
 
 

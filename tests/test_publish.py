@@ -133,6 +133,15 @@ def test_the_readme_is_true(real):
     assert "-r requirements.txt" in (real / "environment.yml").read_text()
 
 
+def test_the_command_line_offers_what_works(real):
+    """The published package's own help lists `check` alone; an instructor's command is refused in one line."""
+    shown = run_in(real, sys.executable, "-m", "autograder", "--help")
+    assert shown.returncode == 0 and re.findall(r"^  (\w+)", shown.stdout.partition("Commands:")[2], re.M) == ["check"]
+    refused = run_in(real, sys.executable, "-m", "autograder", "grade", "x.ipynb", "--assignment", "x")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert "there is no 'grade' here" in refused.stderr and "autograder check NOTEBOOK.ipynb" in refused.stderr
+
+
 def test_the_packages_are_those_of_the_notebooks(real):
     """Every import of a released notebook is in the list, with the lock's version; what only grading needs is not."""
     pinned = dict(

@@ -1,4 +1,4 @@
-"""The README is true: its commands exist, and its paths are there."""
+"""The README is true: what it tells to begin with works (tests/test_docs.py looks through all of it)."""
 
 import re
 import subprocess
@@ -28,15 +28,6 @@ def test_make_knows_its_targets(command):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "autograder " in c])
-def test_commands_take_the_options_that_the_readme_gives_them(command):
-    """Each subcommand exists and lists every option that the README uses."""
-    words = command.removeprefix(".venv/bin/").split()
-    done = run_in(ROOT, words[0], words[1], "--help")
-    assert done.returncode == 0, done.stderr
-    assert all(word in done.stdout for word in words if word.startswith("--"))
-
-
 def test_the_grade_command_does_what_the_readme_says(tmp_path):
     """The command for unattended runs, as written, on the solved notebook."""
     written = next(c for c in COMMANDS if "autograder grade" in c).split()
@@ -46,16 +37,6 @@ def test_the_grade_command_does_what_the_readme_says(tmp_path):
     done = run_in(ROOT, "autograder", *words)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert {p.name for p in tmp_path.iterdir()} == {"ada.ipynb", "ada.json", "ada.html"}
-
-
-def test_paths_that_the_readme_names_exist():
-    """Folders, files and pictures are where the README says."""
-    named = set(re.findall(r"`([\w./-]+\.(?:md|py|yml|lock))`", README)) | set(
-        re.findall(r"\]\((\w[\w./-]+)\)", README)
-    )
-    named = {n for n in named if "NAME" not in n and "://" not in n}
-    assert len(named) >= 5
-    assert [n for n in named if not (ROOT / n).exists()] == []
 
 
 def test_help_is_quick_to_import():

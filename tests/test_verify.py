@@ -7,6 +7,9 @@ from typer.testing import CliRunner
 
 from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
+from autograder.commands import verify as command
+from autograder.diagnosis import fingerprints
+from autograder.grading.in_process import without_accelerator
 from autograder.misconceptions.bank import Correct, correct_variants, reference_cells, wrong_versions
 from autograder.verify import kills, pairs, proof
 from autograder.verify.flakiness import try_draws
@@ -14,6 +17,13 @@ from autograder.verify.matrix import page
 from autograder.verify.summary import failures, lines
 
 TF = TRANSFORMER_FUNDAMENTALS
+
+
+@pytest.fixture
+def one_device():
+    """Trials are run in this process, which has no second device."""
+    with without_accelerator():
+        yield
 
 
 def numbered(version_id, assignment=TF):
@@ -38,6 +48,17 @@ def test_quick_form_holds(assignment, tmp_path):
     assert (tmp_path / f"{assignment.name}.html").stat().st_size > 10_000
 
 
+def test_the_quick_form_says_whose_mistakes_are_not_named(monkeypatch, tmp_path):
+    """Only the full form makes fingerprints: components that changed are told, with the command to run."""
+    nothing = proof.Proof(TF, (), (), (), (), (), ())
+    monkeypatch.setattr(command, "prove", lambda *_, **__: (nothing, {}))
+    monkeypatch.setattr(fingerprints, "stale", lambda assignment: ["sdpa", "mha"])
+    done = CliRunner().invoke(app, ["verify", TF.name, "--quick", "--output", str(tmp_path)])
+    line = f"pages name no mistake of sdpa, mha until `autograder verify {TF.name}` has run, without --quick"
+    assert line in done.stdout
+
+
+@pytest.mark.usefixtures("one_device")
 def test_a_version_that_is_right_survives(monkeypatch):
     """A `wrong` version that does everything right is reported as a survivor."""
     bank_of(monkeypatch, kills, "wrong_versions", [a_wrong("layer-norm", reference_cells(TF)["layer-norm"])])
@@ -45,12 +66,14 @@ def test_a_version_that_is_right_survives(monkeypatch):
     assert outcome.survived == ("layer-norm",) and outcome.lost == 0
 
 
+@pytest.mark.usefixtures("one_device")
 def test_a_variant_that_is_wrong_is_refused(monkeypatch):
     """A `correct` variant with a mistake is reported with the tests that refuse it."""
     bank_of(monkeypatch, kills, "correct_variants", [Correct("x", "sdpa", a_wrong("sdpa").source, "wrong")])
     assert any(t.cell == "sdpa" for t in kills.try_correct(TF.name, 0).refused)
 
 
+@pytest.mark.usefixtures("one_device")
 def test_follow_through_is_looked_at(monkeypatch):
     """Without stand-ins, a wrong attention drags down what rests on it, and verification says so."""
     number = numbered(a_wrong("sdpa").id)
@@ -66,6 +89,7 @@ def _plain_verdicts(found):
     return {c: Verdict(earning(fs), {}) for c, fs in by_cell.items()}
 
 
+@pytest.mark.usefixtures("one_device")
 def test_compensating_pair_is_found(monkeypatch):
     """Scores multiplied by the root of d_k below, divided by d_k above: the pair looks right, and is reported."""
     sdpa, mha = reference_cells(TF)["sdpa"], reference_cells(TF)["mha"]
@@ -94,6 +118,7 @@ def test_chance_that_refuses_is_counted(monkeypatch):
     assert outcome.draws == 40 and 5 < len(outcome.refused) < 35
 
 
+@pytest.mark.usefixtures("one_device")
 def test_report_names_every_failure():
     """Survivors, false rejects and the like stand by name in the text, and the page shows the version."""
     wrong, variant = a_wrong("sdpa"), next(v for v in correct_variants(TF) if v.cell == "sdpa")

@@ -11,6 +11,7 @@ from autograder.misconceptions.bank import BadBank
 from autograder.nbgrader_plugin.autograde import NotSaved
 from autograder.nbgrader_plugin.gradebook import GradebookDiffers
 from autograder.nbgrader_plugin.late import BadArrivals
+from autograder.notebooks.consistent import Inconsistent
 from autograder.notebooks.course import NotConverted
 from autograder.notebooks.execute import CellFailed
 from autograder.notebooks.leaks import ReleaseRefused
@@ -41,6 +42,7 @@ KNOWN = (
     GradebookDiffers,
     BadArrivals,
     CollectError,
+    Inconsistent,
     NotConverted,
     NotPaired,
     FileNotFoundError,

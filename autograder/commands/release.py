@@ -1,18 +1,35 @@
 """`autograder release`: releases and solved notebooks from the instructor's notebooks."""
 
-from autograder.assignments import ASSIGNMENTS
+from pathlib import Path
+
+from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.commands.errors import assignment_named
 from autograder.commands.progress import Say
 from autograder.notebooks.build import build_release, build_solution
+from autograder.notebooks.consistent import refuse_slips
+from autograder.notebooks.pairing import sync
 from data.prepare import prepare
 
 
 def build(assignment: str | None, solutions: bool, quiet: bool) -> None:
-    """Build and check; raises ReleaseRefused where a release would leak."""
+    """Build and check. Raises Inconsistent for an author's slip, ReleaseRefused where a release would leak, CellFailed
+    where the solved notebook does; the old release and solution then stay."""
     chosen = [assignment_named(assignment)] if assignment else list(ASSIGNMENTS.values())
     say = Say(quiet)
+    for one in chosen:
+        for change in sync(one.source.parent):
+            say(change)
+        refuse_slips(one)
     prepare(quiet=quiet)
     for one in chosen:
-        build_release(one, progress=say)
+        _build(one, solutions, say, quiet)
+
+
+def _build(assignment: Assignment, solutions: bool, say: Say, quiet: bool) -> None:
+    """The solved notebook runs beside the new release before either takes the place of the old one."""
+
+    def solve(released: Path) -> None:
         if solutions:
-            build_solution(one, progress=say, quiet=quiet)
+            build_solution(assignment, released=released, progress=say, quiet=quiet)
+
+    build_release(assignment, progress=say, before=solve)

@@ -12,14 +12,17 @@ from autograder.commands.errors import CommandError, assignment_named
 from autograder.diagnosis import fingerprints
 from autograder.files import write_whole
 from autograder.misconceptions.bank import BANK
+from autograder.notebooks.consistent import refuse_slips
 from autograder.verify.matrix import page
 from autograder.verify.proof import prove
 from autograder.verify.summary import failures, lines
 
 
 def verify(name: str | None, jobs: int | None, quick: bool, output: Path, quiet: bool) -> None:
-    """Print and write the proof; raises CommandError where it does not hold."""
+    """Print and write the proof. Raises CommandError where it does not hold, Inconsistent for an author's slip."""
     chosen = [assignment_named(name)] if name else [a for a in ASSIGNMENTS.values() if (BANK / a.stem).is_dir()]
+    for assignment in chosen:
+        refuse_slips(assignment)
     told = Console(quiet=quiet, highlight=False)
     broken = []
     for assignment in chosen:
@@ -39,6 +42,12 @@ def verify(name: str | None, jobs: int | None, quick: bool, output: Path, quiet:
             proof, prints = prove(assignment, jobs or os.cpu_count() or 1, quick=quick, began=began, step=step)
         if prints:
             fingerprints.write(assignment, prints, made_from)
+        elif old := fingerprints.stale(assignment):
+            told.print(
+                f"{assignment.name}: pages name no mistake of {', '.join(old)} until `autograder verify "
+                f"{assignment.name}` has run, without --quick",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
         write_whole(output / f"{assignment.name}.html", page(proof))
         told.print(f"{assignment.name} ({time.monotonic() - start:.0f} s)", style="bold")
         for line in lines(proof):

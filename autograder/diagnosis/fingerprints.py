@@ -93,6 +93,12 @@ def digests(assignment: Assignment) -> dict[str, str]:
     return {c: digest(assignment, c) for c in assignment.upstream if (BANK / assignment.stem / f"{c}.toml").is_file()}
 
 
+def stale(assignment: Assignment) -> list[str]:
+    """Components whose mistakes are not named, for their fingerprints are missing or follow from something older."""
+    made = _file(path_of(assignment))
+    return [cell for cell, now in digests(assignment).items() if made.get(cell, {}).get("digest") != now]
+
+
 def write(assignment: Assignment, found: dict[str, dict[str, Fingerprint]], made_from: dict[str, str]) -> None:
     """Keep the fingerprints of all components, {cell: {id: Fingerprint}}, and the digests of what they follow from."""
     entries = {

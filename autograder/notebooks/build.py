@@ -19,11 +19,14 @@ from autograder.notebooks.swap import swap, workshop
 Progress = Callable[[str], object]
 
 
-def build_release(assignment: Assignment, *, progress: Progress = print) -> None:
+def build_release(
+    assignment: Assignment, *, progress: Progress = print, before: Callable[[Path], object] = lambda built: None
+) -> None:
     """Write release/<name>: built beside the old release, searched for leaks, then put in its place.
 
     The gradebook is neither read nor changed, so that submissions to an earlier release are no obstacle.
-    Raises ReleaseRefused where something leaks or the data are missing; the old release then stays.
+    Raises ReleaseRefused where something leaks or the data are missing, and what `before` raises, which is called with
+    the folder that is to be put in place; the old release then stays.
     """
     target = assignment.release.parent
     with workshop(target) as shop:
@@ -38,6 +41,7 @@ def build_release(assignment: Assignment, *, progress: Progress = print) -> None
             raise ReleaseRefused(f"{assignment.name} would lose its data: source/{assignment.name}/data is missing")
         if leaks := find_leaks(built, assignment):
             raise ReleaseRefused.because_of(leaks, assignment.name)
+        before(built)
         same = target.is_dir() and _contents(target) == _contents(built)
         if not same:
             swap(built, target)
@@ -45,13 +49,19 @@ def build_release(assignment: Assignment, *, progress: Progress = print) -> None
 
 
 def build_solution(
-    assignment: Assignment, execute: bool = True, *, progress: Progress = print, quiet: bool = False
+    assignment: Assignment,
+    execute: bool = True,
+    *,
+    released: Path | None = None,
+    progress: Progress = print,
+    quiet: bool = False,
 ) -> None:
-    """Write solutions/<name>: the solved notebook, run from top to bottom beside the data of the release.
+    """Write solutions/<name>: the solved notebook, run from top to bottom beside the data in the folder `released`.
 
-    A solution whose sources did not change since it ran is kept. Raises CellFailed; the old solution then stays.
+    That is the release unless it is given. A solution whose sources did not change since it ran is kept. Raises
+    CellFailed; the old solution then stays.
     """
-    target, room = assignment.solution.parent, assignment.release.parent
+    target, room = assignment.solution.parent, released or assignment.release.parent
     if execute and not room.is_dir():
         raise FileNotFoundError(
             f"release/{assignment.name} is missing: the solution runs beside its data; build it first"

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from autograder import assignments
+from autograder import assignments, student_check
 from autograder.assignments import Assignment
 from autograder.notebooks.leaks import ReleaseRefused
 from autograder.publishing.packages import student_requirements
-from autograder.student_check import FILES
 
 FOLDER = """
 ## What is in this folder
@@ -40,8 +39,7 @@ def student_files(chosen: list[Assignment]) -> dict[str, bytes]:
         "environment.yml": ENVIRONMENT.encode(),
         "requirements.txt": student_requirements(course / "requirements.lock").encode(),
     }
-    package = Path(assignments.__file__).parent
-    files |= {f"autograder/{name}": (package / name).read_bytes() for name in FILES}
+    files |= {f"autograder/{name}": data for name, data in student_check.published().items()}
     for one in chosen:
         if not one.release.is_file():
             raise FileNotFoundError(f"release/{one.name} is missing: build it with `autograder release {one.name}`")

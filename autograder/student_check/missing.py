@@ -9,15 +9,6 @@ from nbformat import NotebookNode
 from autograder.grading.written import ANSWER_BELOW, PLACEHOLDERS
 from autograder.notebooks.rebuild import grade_id, is_editable
 
-EMPTY_NAME = re.compile(r"^NAME\s*=\s*(?:\"\"|'')\s*$", re.MULTILINE)
-NAME = re.compile(r"^NAME\s*=\s*(['\"])\s*\S.*\1", re.MULTILINE)
-
-
-def lacks_name(release: NotebookNode, submitted: NotebookNode) -> bool:
-    """Whether the release asks for a name (a code cell with `NAME = ""`) and the notebook gives none."""
-    asked = any(EMPTY_NAME.search(cell.source) for cell in release.cells if cell.cell_type == "code")
-    return asked and not any(NAME.search(cell.source) for cell in submitted.cells if cell.cell_type == "code")
-
 
 def is_unfilled(source: str) -> bool:
     """Whether a code cell is empty or still raises NotImplementedError where the release does.

@@ -14,7 +14,7 @@ from autograder.grading.written import advice
 from autograder.limits import CELL_SECONDS
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, is_editable, rebuild
-from autograder.student_check.missing import empty_answers, is_unfilled, lacks_name
+from autograder.student_check.missing import empty_answers, is_unfilled
 from autograder.student_check.run import CannotCheck, Cell, Ran, run_cells
 
 State = Literal["ok", "failed", "not filled in"]
@@ -68,7 +68,7 @@ def check_notebook(path: Path, name: str | None = None, step: Callable[[str], ob
     return Report(
         assignment.name,
         parts,
-        tuple(_missing(release, submitted, notebook, parts)),
+        tuple(_missing(notebook, parts)),
         (*rebuilt.notes, *_set_up_problems(notebook, ran), *advice(_answered(notebook), assignment)),
     )
 
@@ -143,11 +143,7 @@ def _heading(notebook: NotebookNode, index: int) -> str:
     return grade_id(notebook.cells[index]) or ""
 
 
-def _missing(
-    release: NotebookNode, submitted: NotebookNode, notebook: NotebookNode, parts: tuple[Part, ...]
-) -> Iterator[str]:
-    if lacks_name(release, submitted):
-        yield 'Your name: NAME = "" is still empty.'
+def _missing(notebook: NotebookNode, parts: tuple[Part, ...]) -> Iterator[str]:
     todo = [part.cell for part in parts if part.state == "not filled in"]
     for cell in notebook.cells:
         name = grade_id(cell) or ""

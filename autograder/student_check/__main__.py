@@ -1,0 +1,3 @@
+from autograder.student_check.command_line import app
+
+app()

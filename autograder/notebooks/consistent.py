@@ -10,7 +10,7 @@ import jupytext
 from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
-from autograder.notebooks.rebuild import defined_names
+from autograder.notebooks.rebuild import BoundedParser, defined_names
 
 TABLE = "autograder/assignments.py"
 EDGES = ("### BEGIN SOLUTION", "### END SOLUTION")
@@ -102,7 +102,7 @@ def _table(assignment: Assignment, cells: dict[str, NotebookNode]) -> Iterator[s
             if other not in assignment.upstream:
                 yield f"{TABLE}: '{cell}' rests on '{other}'{_no_such(other, cells)}"
     for cell, names in assignment.defines.items():
-        defined = defined_names(cells[cell].source) if cell in cells else set(names)
+        defined = defined_names(cells[cell].source, BoundedParser()) if cell in cells else set(names)
         for name in sorted(set(names) - defined):
             yield f"{TABLE}: '{cell}' should define `{name}`, which its cell does not; {_meant(name, defined)}"
 

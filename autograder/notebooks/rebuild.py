@@ -102,13 +102,13 @@ def _locate(
             if slot in marked:
                 slot = None if is_editable(release.cells[slot]) else slot
         if slot is None and cell.cell_type == "code":
-            found = {names[n] for n in _defined_names(cell.source, parser) if n in names} - marked
+            found = {names[n] for n in defined_names(cell.source, parser) if n in names} - marked
             slot = min(found, default=None)
         out.append(_Placed(cell, slot))
     return out
 
 
-def _defined_names(source: str, parser: BoundedParser) -> set[str]:
+def defined_names(source: str, parser: BoundedParser) -> set[str]:
     """Names that the cell's top level defines with `def` or `class`, or binds by assignment."""
     tree = parser.tree(source)
     if tree is None:

@@ -1,13 +1,17 @@
 """Markdown that a student may have written, as HTML."""
 
 import base64
+import re
 import time
 
+import nbformat
 import pytest
 from bleach._vendor import html5lib  # the standard's parser, which bleach brings along
 from bs4 import BeautifulSoup
 from test_feedback_clean import JPEG, png
 
+from autograder.assignments import ROOT
+from autograder.feedback import formulas
 from autograder.feedback.markdown import safe_html
 
 VECTORS = [
@@ -88,20 +92,41 @@ VECTORS = [
     "$$</span><img src=x onerror=alert(1)>$$",
     "\\[<script>alert(1)</script>\\]",
     "$\\href{x}{</script><script>alert(1)</script>}$",
+    # formulas that become MathML
+    "$\\href{javascript:alert(1)}{x}$",
+    "$\\style{position:fixed;background:url(https://evil.example)}{x}$",
+    "$\\class{navbar-fixed-top modal-backdrop}{x}$",
+    "$\\text{<img src=x onerror=alert(1)>}$",
+    "$\\text{&lt;img src=x onerror=alert(1)&gt;&#60;script&#x3e;}$",
+    "$\\text{</mtext></math><script>alert(1)</script>}$",
+    "$\\text{<annotation-xml encoding=text/html><mglyph><malignmark><style>}$",
+    "$\\unicode{x3c;<script>alert(1)</script>}$",
+    "$\\operatorname{script} \\mathrm{<script>} \\mathop{<b>} \\verb|<script>| <script>$",
+    '$\\color{red" onload="alert(1)}{x} \\colorbox{url(//evil.example)}{x}$',
+    "$\\hspace{-99em}\\raise{9em}{x}\\rule{99em}{99em}\\llap{x}\\smash{x}\\Huge\\Huge x$",
+    '$\\begin{array}{c" onload=alert(1)}x\\end{array}$',
+    '<div><a title="\n\n$x$ $\\text{ onmouseover=x() }$\n\n<div title="" href="#a">x</a>',
+    '<div><a href="https://ok.example/\n\n$x > y$\n\n<div title="">x</a>',
+    "<style>$x$</style><svg><style>$x$<img src=x onerror=alert(1)></style></svg>",
+    "<table>$x$<tr>$\\text{<table><td>}$<td>$$x$$</table>",
 ]
+MATHML = "{http://www.w3.org/1998/Math/MathML}"
 ADDRESSES = ("src", "srcset", "href", "action", "data", "poster", "background", "xlink:href", "formaction", "srcdoc")
 
 
 def assert_harmless(html: str) -> None:
     """Nothing in this HTML runs, is fetched, or belongs to the page around it, read simply or as browsers read it."""
     as_in_browsers = html5lib.serialize(html5lib.parseFragment(html))
-    for element in (e for text in (html, as_in_browsers) for e in BeautifulSoup(text, "html.parser").find_all(True)):
+    elements = [e for text in (html, as_in_browsers) for e in BeautifulSoup(text, "html.parser").find_all(True)]
+    for element in elements:
         assert element.name not in (
             "script", "iframe", "object", "embed", "link", "style", "meta", "base", "form", "input", "button", "svg",
-            "math", "video", "audio", "template", "textarea", "select", "noscript", "frame", "frameset",
+            "annotation-xml", "mglyph", "malignmark", "maction", "video", "audio", "template", "textarea", "select", "noscript", "frame", "frameset",
         ), html  # fmt: skip
         for name, value in element.attrs.items():
             text = " ".join(value) if isinstance(value, list) else value
+            if element.name in formulas.TAGS:
+                assert re.fullmatch(formulas.ATTRIBUTES[name], text), html
             assert not name.startswith("on") and name != "id", html
             if name in ADDRESSES:
                 picture = element.name == "img" and text.startswith("data:image/")
@@ -111,6 +136,11 @@ def assert_harmless(html: str) -> None:
                 assert "url" not in text and "position" not in text, html
             if name == "class":
                 assert "navbar" not in text and "modal" not in text, html
+    # formulas are as the browser reads them: no element inside one leaves MathML, no text is outside of its elements
+    for math in html5lib.parseFragment(html).iter(f"{MATHML}math"):
+        for element in math.iter():
+            assert element.tag.removeprefix(MATHML) in formulas.TAGS, html
+            assert not element.text or element.tag.removeprefix(MATHML) in formulas.TEXTS, html
 
 
 @pytest.mark.parametrize("source", VECTORS)
@@ -131,7 +161,8 @@ def test_an_answer_keeps_its_form():
     kept = "strong, em, code, del, a, ul, ol, li, table, th, td, details, summary, h2, blockquote, pre, span"
     assert {element.name for element in page.find_all(True)} >= set(kept.split(", "))
     text = page.get_text()
-    assert "$a < b$" in text and "$$\\frac{1}{2}$$" in text and "x<y and List<int> then" in text
+    assert [math["display"] for math in page.find_all("math")] == ["inline", "block"]
+    assert "a<b and 12" in text and "x<y and List<int> then" in text
     assert "¶" not in text
     assert page.find("a")["href"] == "https://arxiv.org/abs/1706.03762"
     assert "right" in page.find("td", style=True)["style"]
@@ -183,7 +214,22 @@ def test_markup_of_long_code_is_kept():
 
 
 @pytest.mark.parametrize(
-    "source", ["\\begin{a}" * 10_000, "<b>" * 6_000, "*a **a " * 30_000, "<b><p>" * 3_000, "[" * 19_000]
+    "source",
+    [
+        "\\begin{a}" * 10_000,
+        "<b>" * 6_000,
+        "*a **a " * 30_000,
+        "<b><p>" * 3_000,
+        "[" * 19_000,
+        f"${'{' * 990}$ " * 20,
+        f"${'x_' * 490}$ " * 20,
+        f"$\\operatorname{{{'a' * 970}$ " * 20,
+        f"${'1' * 990}$ " * 20,
+        ("$" + "&&\\\\" * 240 + "$ ") * 20,
+        "$x$ " * 4_900,
+        "$$" * 9_900,
+        "$\\text{" * 2_400,
+    ],
 )
 def test_hostile_text_costs_little_time(source):
     """Parsers of markdown and HTML can need quadratic time; text that is too long is shown as it was typed."""
@@ -197,3 +243,85 @@ def test_long_text_is_shown_whole_and_as_typed():
     source = "*a* <b>b</b> " * 2_000
     page = BeautifulSoup(safe_html(source), "html.parser")
     assert page.get_text() == source and [element.name for element in page.find_all(True)] == ["pre"]
+
+
+def test_every_formula_of_the_course_is_shown(monkeypatch):
+    """As MathML, without any command left over."""
+    seen = []
+    mark = formulas.Formulas.mark
+    monkeypatch.setattr(formulas.Formulas, "mark", lambda *typed, **kw: (seen.append(typed[1]), mark(*typed, **kw))[1])
+    for notebook in sorted(ROOT.glob("release/*/*.ipynb")):
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                before = len(seen)
+                page = BeautifulSoup(safe_html(cell.source), "html.parser")
+                assert len(page.find_all("math")) == len(seen) - before, cell.source
+                assert not any("\\" in math.get_text() for math in page.find_all("math")), cell.source
+    assert len(seen) > 70
+
+
+def shown(source: str) -> str:
+    """The one formula of this text as plain text, where rows begin with / and cells with |."""
+    (math,) = BeautifulSoup(safe_html(source), "html.parser").find_all("math")
+    for element in math.find_all(("mtr", "mtd")):
+        element.insert(0, "/" if element.name == "mtr" else "|")
+    return math.get_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("$a<b$", "a<b"),
+        ("\\\\(a_i\\\\)", "ai"),
+        ("\\\\[\\text{if } x\\\\]", "if\xa0x"),
+        ("\\begin{align}a&=b\\\\c&=d\\end{align}", "/|a|=b/|c|=d"),
+        ("$$\\begin{gathered}a\\\\b\\end{gathered}$$", "/|a/|b"),
+        ("\\begin{equation}x \\sim y\\end{equation}", "x∼y"),
+        ("$\\arg\\max_i \\mathrm{logits}_i$", "argmaxilogitsi"),
+        ("$\\boxed{\\text{&lt;b&gt;}}$", "<b>"),
+    ],
+)
+def test_a_formula_shows_what_it_says(source, text):
+    """Inline and apart, with environments that the converter does not know by themselves."""
+    assert shown(source) == text
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "\\nosuch x",
+        "\\mathrm{\\nosuch x}",
+        "x" * 1_001,
+        "\\begin{nosuch}<b>\\end{nosuch}",
+        "\\frac",
+        "{" * 900,
+        "\\def\\a{xx}\\a",
+        "\\newcommand{\\a}{xx}\\newcommand{\\b}{\\a\\a}\\b",
+    ],
+)
+def test_a_formula_that_cannot_be_shown_stands_as_typed(formula):
+    """Nothing of it is lost, and nothing in it is markup."""
+    page = BeautifulSoup(safe_html(f"so ${formula}$ is <b>it</b>"), "html.parser")
+    assert page.get_text().strip() == f"so ${formula}$ is it"
+    assert [element.name for element in page.find_all(True)] == ["p", "b"]
+
+
+def test_formulas_of_one_cell_are_limited():
+    """In number and in size; those that follow stand as typed."""
+    assert safe_html("$x$ " * 300).count("<math") == formulas.FORMULAS
+    many = safe_html(("$" + "\\," * 490 + "$\n\n") * 20)
+    assert 1 < many.count("<math") < 20 and len(many) < formulas.MATHML_CHARACTERS + 30_000
+
+
+def test_a_text_writes_no_mathml_itself():
+    """Its own tags are shown, so that no text decides how a formula is read."""
+    html = safe_html("<math><mtext>$x$</mtext></math> <mi>y</mi>")
+    assert html.count("<math") == 1 and "&lt;math&gt;" in html and "&lt;mi&gt;" in html
+
+
+def test_a_formula_inside_of_an_attribute_is_no_markup():
+    """There the attribute goes; a picture's text has the formula as typed."""
+    html = safe_html('<div><a title="\n\n$x$\n\n<div title="" href="#a">y</a>')
+    assert '<a href="#a">y' in html and "<math" not in html
+    html = safe_html("![a $x$ b](attachment:a)", {"a": {"image/png": png()}})
+    assert 'alt="a $x$ b"' in html and "<math" not in html

@@ -11,6 +11,7 @@ from mistune import import_plugin
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from autograder.feedback.clean import clean_attachments
+from autograder.feedback.formulas import Formulas
 from autograder.feedback.pictures import CELL_CHARACTERS, JPEG, PAGE_CHARACTERS, PNG, clean_picture
 
 MARKDOWN_CHARACTERS = 20_000  # longer cells are shown as they were typed: parsing hostile text takes time
@@ -38,7 +39,22 @@ class PlainRenderer(IPythonRenderer):
 
     left = CELL_CHARACTERS
 
+    def __init__(self, attachments: Any, formulas: Formulas) -> None:
+        super().__init__(escape=False, attachments=clean_attachments(attachments), exclude_anchor_links=True)
+        self.formulas = formulas
+
+    def inline_math(self, body: str) -> str:
+        return self.formulas.mark(body, f"${body}$", block=False)
+
+    def block_math(self, body: str) -> str:
+        return self.formulas.mark(body, f"$${body}$$", block=True)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        typed = f"\\begin{{{name}}}{body}\\end{{{name}}}"
+        return self.formulas.mark(typed, typed, block=True)
+
     def image(self, text: str, url: str, title: str | None = None) -> str:
+        text = self.formulas.put(text, as_typed=True)
         if url.startswith("attachment:"):
             for kind, data in self.attachments.get(url.removeprefix("attachment:"), {}).items():
                 if len(data) > self.left:
@@ -60,19 +76,23 @@ def safe_html(source: str, attachments: Any = None, most: int = CELL_CHARACTERS)
     """
     if len(source) > MARKDOWN_CHARACTERS:
         return as_typed(source)
-    renderer = PlainRenderer(escape=False, attachments=clean_attachments(attachments), exclude_anchor_links=True)
+    renderer = PlainRenderer(attachments, formulas := Formulas())
     renderer.left = most = min(most, CELL_CHARACTERS)
+
+    def allowed(tag: str, name: str, value: str) -> bool:
+        return formulas.name not in value and _allowed(tag, name, value)  # a mark in an attribute would become MathML
+
     try:
         rendered = MarkdownWithMath(renderer, plugins=[import_plugin(name) for name in PLUGINS]).render(source)
         if len(rendered) - (most - renderer.left) > HTML_CHARACTERS:
             return as_typed(source)
-        cleaned = bleach.clean(rendered, TAGS, _allowed, {"http", "https", "mailto", "data"}, css_sanitizer=STYLES)
+        cleaned = bleach.clean(rendered, TAGS, allowed, {"http", "https", "mailto", "data"}, css_sanitizer=STYLES)
     except Exception:  # no text may keep the page from being made
         return as_typed(source)
     # nbgrader's page has Bootstrap's styles only: bare tables have no lines there, and summaries no marker
     cleaned = re.sub(r"<img(?![^>]* src=)[^>]*>", "<em>[picture not shown]</em>", cleaned)
     cleaned = cleaned.replace("<table>", '<table class="table table-bordered table-condensed">')
-    return cleaned.replace("<summary>", "<summary>&#9656; ")
+    return formulas.put(cleaned.replace("<summary>", "<summary>&#9656; "))
 
 
 def as_typed(source: str) -> str:

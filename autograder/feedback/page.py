@@ -50,12 +50,21 @@ COMPILED = _CompiledTemplates()
 
 # A second fence behind the cleaning: nothing runs, and nothing is fetched, framed or sent.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+# Brackets and roots grow in fonts made for that; Chromium aligns cells of formulas by styles alone, and plain "right"
+# leaves them at the left. A formula wider than the page scrolls in its own cell.
+FORMULA_STYLES = """
+math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "DejaVu Math TeX Gyre", math }
+math[display=block] { margin: 0.6em 0 }
+mtd[columnalign=left] { text-align: -webkit-left } mtd[columnalign=right] { text-align: -webkit-right; padding-right: 0 }
+mtable[displaystyle=true] > mtr > mtd { padding-top: 0.4em; padding-bottom: 0.4em }
+.text_cell_render:has(math) { overflow-x: auto }
+"""
 NO_TYPESETTER = {"mathjax.html.j2": "{% macro mathjax(url='') %}{% endmacro %}"}
 CHARSET = '<meta charset="utf-8"/>'  # as nbconvert writes it in the end
 
 
 class FeedbackExporter(HTMLExporter):
-    """Feedback without scripts: formulas stand as they were typed, for the template's typesetter comes from elsewhere."""
+    """Feedback without scripts: formulas are MathML, for the template's typesetter comes from elsewhere."""
 
     def _create_environment(self) -> Environment:
         environment = super()._create_environment()
@@ -68,7 +77,7 @@ class FeedbackExporter(HTMLExporter):
     ) -> tuple[str, dict[str, Any]]:
         page, resources = super().from_notebook_node(nb, resources, **kw)
         policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />'
-        return page.replace(CHARSET, f"{CHARSET}\n{policy}", 1), resources
+        return page.replace(CHARSET, f"{CHARSET}\n{policy}\n<style>{FORMULA_STYLES}</style>", 1), resources
 
 
 def feedback_page(notebook: NotebookNode, result: Result, student: str | None = None) -> str:

@@ -119,7 +119,7 @@ PICTURES = {"figure of the student's cell added-1": 3, "mine": 4, "ours": 5}
 
 
 def test_a_page_asks_for_nothing_and_shows_its_pictures(browser, listener):
-    """As it is made: pictures are within it, formulas as they were typed."""
+    """As it is made: pictures are within it, and formulas are drawn by the browser itself."""
     assert look(browser, listener, a_page()) == (set(), set(), PICTURES)
 
 
@@ -134,3 +134,32 @@ def test_without_the_policy_all_of_it_would_run(browser, listener):
     """So the test above sees something."""
     page = a_page().replace("</body>", f"{SMUGGLED}</body>").replace(POLICY, "")
     assert look(browser, listener, page) == (RUNS, ASKED, PICTURES)
+
+
+FORMULAS = r"""Inline $\frac{a}{b}$, wide $WIDE$, and
+
+$$\begin{aligned} a + b + c &= d \\ e &= \begin{pmatrix} 1 \\ 2 \\ 3 \end{pmatrix} \end{aligned}$$
+""".replace("WIDE", "a_1 + b_2 = " * 40)
+PLACES = """() => {
+    const box = element => element.getBoundingClientRect();
+    const [fraction, wide, equations] = document.querySelectorAll("math");
+    const last = cell => box(cell.lastElementChild || cell).right;
+    const [first, second] = [...equations.querySelectorAll("mtd[columnalign=right]")].map(last);
+    const [above, below] = [...fraction.querySelectorAll("mi")].map(box);
+    return {
+        stacked: above.bottom <= below.top,
+        aligned: Math.abs(first - second) < 1,
+        within: document.documentElement.scrollWidth <= innerWidth,
+        wide: box(wide).width > innerWidth,
+    };
+}"""
+
+
+def test_formulas_are_drawn_in_two_dimensions_and_within_the_page(browser):
+    """By the browser itself, without a script: fractions stand, equations align, and a wide formula scrolls."""
+    result = Result("x", "a.ipynb", "graded", 0, 3, 1.0, {})
+    view = browser.new_page()
+    view.set_content(feedback_page(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(FORMULAS)]), result))
+    places = view.evaluate(PLACES)
+    view.close()
+    assert all(places.values()), places

@@ -2,16 +2,22 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+
+import nbformat
 
 from autograder.assignments import ASSIGNMENTS
 from autograder.bench.commands import help_of_the_command, public_checks
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
-from autograder.bench.measure import cost_of
+from autograder.bench.measure import Cost, cost_of
+from autograder.bench.modes import grade, ways
+from autograder.bench.modes import submissions as submissions_of_the_bank
 from autograder.bench.notebook import CHECKS, SOLUTIONS, submissions
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import plain_environment
-from autograder.bench.report import chart, table, table_of_phases, table_of_waits
-from autograder.bench.run import Row, where_time_goes
+from autograder.bench.report import chart, table, table_of_phases, table_of_waits, told_of
+from autograder.bench.run import Row, big_class, where_time_goes
+from autograder.misconceptions.bank import correct_variants, wrong_versions
 
 
 def test_all_systems_get_the_same_submissions(tmp_path):
@@ -84,3 +90,29 @@ def test_other_waits_are_measured(tier):
     found = [help_of_the_command(), public_checks(ASSIGNMENTS["transformer-fundamentals"])]
     assert all(0 < wait.seconds < 60 for wait in found)
     assert "-tests`" in found[1].what and "`autograder --help`" in table_of_waits(found)
+
+
+def test_memory_that_grows_shows():
+    """The last quarter of a run beside its second: one is flat, the other doubles."""
+    cost = Cost(1.0, 1.0, 8, 0, "", (1, 9, 5, 5, 5, 5, 5, 5))
+    assert cost.growth() == 1
+    assert replace(cost, memory_by_look=(1, 1, 2, 2, 3, 3, 4, 4)).growth() == 2
+
+
+def test_a_class_in_one_run_is_told_of(tmp_path, tier):
+    """Its cost, and what it left."""
+    told = told_of(replace(big_class(tmp_path, 4, 2), left=("process 7",)))
+    assert told.startswith("4 submissions in one run") and "left behind: process 7" in told
+
+
+def test_ways_to_grade_are_compared_on_the_bank(tmp_path, tier):
+    """Files hold the bank's texts; a way that is run tells marks, costs and what is left behind."""
+    assignment = ASSIGNMENTS["transformer-fundamentals"]
+    versions = [*wrong_versions(assignment), *correct_variants(assignment)][::250]
+    paths = submissions_of_the_bank(assignment, tmp_path, 250)
+    assert [p.stem for p in paths if not p.stem.startswith("sample-")] == [v.id for v in versions]
+    assert versions[0].source in [cell.source for cell in nbformat.read(paths[-len(versions)], 4).cells]
+    blank = [path for path in paths if path.stem == "sample-gita"]
+    found = [grade(assignment, blank, way, tmp_path / str(n)) for n, way in enumerate(ways(2))]
+    assert len({one.marks["sample-gita"] for one in found}) == 1 and '"graded"' in found[0].marks["sample-gita"]
+    assert all(one.cost.wall > 0 and one.cost.memory_by_look for one in found)

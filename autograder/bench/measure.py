@@ -1,8 +1,10 @@
 """What one command costs: wall seconds, processor seconds and peak memory of it and all that it starts."""
 
+import statistics
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,11 @@ class Cost:
     output: str
     memory_by_look: tuple[int, ...] = ()
 
+    def growth(self) -> float:
+        """Private memory in the last quarter of the run by that in the second."""
+        quarter, looks = len(self.memory_by_look) // 4, self.memory_by_look
+        return statistics.median(looks[3 * quarter :]) / max(statistics.median(looks[quarter : 2 * quarter] or (1,)), 1)
+
 
 def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost:
     """Run `command` to its end. Processor time is what each process had used when it was last seen alive."""
@@ -37,6 +44,15 @@ def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str]
         log.seek(0)
         most = max(memory, default=0)
         return Cost(wall, sum(seen.values()), most, process.returncode, log.read(), tuple(memory))
+
+
+def remains() -> Iterator[str]:
+    """Processes of workers, and folders of theirs, on a machine where nobody else grades."""
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "-m worker" in line or "bwrap" in line:
+            yield f"process {process.pid}: {line[:80]}"
+    yield from (str(path) for path in Path(tempfile.gettempdir()).glob("worker-*"))
 
 
 def _look(pid: int, seen: dict[tuple[int, float], float]) -> int:

@@ -8,18 +8,15 @@ the way, and what was left behind.
 import copy
 import json
 import os
-import statistics
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-import psutil
 
 from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.bench.measure import Cost, cost_of
+from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
 from autograder.demo.submissions import place_samples
 from autograder.misconceptions.bank import correct_variants, wrong_versions
@@ -47,12 +44,6 @@ class Outcome:
     cost: Cost
     marks: dict[str, str]
     left: tuple[str, ...]
-
-    def growth(self) -> float:
-        """Private memory in the last quarter of the run by that in the second."""
-        quarter = len(self.cost.memory_by_look) // 4
-        looks = self.cost.memory_by_look
-        return statistics.median(looks[3 * quarter :]) / max(statistics.median(looks[quarter : 2 * quarter] or (1,)), 1)
 
 
 def ways(cores: int) -> list[Way]:
@@ -82,7 +73,7 @@ def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
 
 def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path) -> Outcome:
     """Grade `paths` in this way, with everything that is measured on the side."""
-    before = set(_remains())
+    before = set(remains())
     files = [str(path) for path in (reversed(paths) if way.backwards else paths)]
     own = Path(sys.executable).parent
     line = [str(own / "autograder"), "grade", *files, "--assignment", assignment.name, "--output", str(output)]
@@ -91,22 +82,13 @@ def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path)
     if cost.code != 0:
         raise SystemExit(f"{way.name}: exit code {cost.code}: {cost.output[-300:]}")
     marks = {path.stem: _marks(output / f"{path.stem}.json") for path in paths}
-    return Outcome(way, cost, marks, tuple(sorted(set(_remains()) - before)))
+    return Outcome(way, cost, marks, tuple(sorted(set(remains()) - before)))
 
 
 def _marks(result: Path) -> str:
     told = json.loads(result.read_text())
     tests = {cell: [[t[name] for name in COMPARED] for t in c["tests"]] for cell, c in told["cells"].items()}
     return json.dumps([told["status"], told["score"], tests], sort_keys=True)
-
-
-def _remains() -> Iterator[str]:
-    """Processes of workers, and folders of theirs."""
-    for process in psutil.process_iter(["cmdline", "create_time"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "-m worker" in line or "bwrap" in line:
-            yield f"process {process.pid}: {line[:80]}"
-    yield from (str(path) for path in Path(tempfile.gettempdir()).glob("worker-*"))
 
 
 def main() -> None:
@@ -125,7 +107,7 @@ def main() -> None:
             print(
                 f"{assignment.name}, {way.name}: {len(paths)} submissions in {found.cost.wall:.0f} s, "
                 f"{len(differing)} with other marks {differing[:9]}, memory at most "
-                f"{found.cost.memory / 2**20:.0f} MB, later/earlier {found.growth():.2f}, left behind {found.left}",
+                f"{found.cost.memory / 2**20:.0f} MB, later {found.cost.growth():.2f} of earlier, left: {found.left}",
                 flush=True,
             )
     sys.exit(different > 0)

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from autograder.bench.commands import Wait
-from autograder.bench.run import Row, Where
+from autograder.bench.run import BigClass, Row, Where
 
 PEERS = ("nbgrader autograde", "otter run")
 
@@ -32,6 +32,17 @@ def table(rows: Sequence[Row]) -> str:
             + " |"
         )
     return "\n".join(lines) + "\n"
+
+
+def told_of(big: BigClass) -> str:
+    """One sentence on a whole class in one run."""
+    cost, row = big.row.cost, big.row
+    memory = f"private memory of all processes at most {cost.memory / 2**20:.0f} MB"
+    return (
+        f"{row.count} submissions in one run: {row.seconds:.2f} seconds each, {row.processor:.2f} of processors; {memory}, "
+        f"in the last quarter {cost.growth():.2f} times that of the second; "
+        f"left behind: {', '.join(big.left) or 'nothing'}.\n"
+    )
 
 
 def table_of_phases(found: Sequence[Where]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
-from autograder.bench.measure import Cost, cost_of
+from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.notebook import NAME
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import environment, plain_environment
@@ -43,6 +43,14 @@ class Where:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class BigClass:
+    """A class that was graded in one go: its cost, and processes and folders that were there afterwards only."""
+
+    row: Row
+    left: tuple[str, ...]
+
+
 class Failed(Exception):
     """A system did not grade the submissions; one line."""
 
@@ -59,6 +67,19 @@ def measure(folder: Path, peers: Path, count: int, cores: int, step: Callable[[s
             raise Failed(f"{system} ended with exit code {cost.code}: {last[0][:300]}")
         rows.append(Row(system, count, cost))
     return rows
+
+
+def big_class(folder: Path, count: int, cores: int) -> BigClass:
+    """Grade a whole class in one run, on all cores."""
+    course = folder / "class"
+    lay_out_ours(course, count)
+    before = set(remains())
+    line = [sys.executable, "-m", "autograder.bench.ours", str(cores), "definitions"]
+    cost = cost_of(line, course, plain_environment(Path(sys.executable).parent) | {COURSE: str(course)})
+    if cost.code != 0:
+        raise Failed(f"a class of {count} was not graded: {cost.output[-300:]}")
+    row = Row(f"ours, a class of {count}, {cores} cores", count, cost)
+    return BigClass(row, tuple(sorted(set(remains()) - before)))
 
 
 def where_time_goes(folder: Path, count: int) -> list[Where]:

@@ -5,11 +5,13 @@ import tempfile
 from pathlib import Path
 
 from autograder.bench.commands import waits
-from autograder.bench.report import chart, table, table_of_phases, table_of_waits
-from autograder.bench.run import measure, where_time_goes
+from autograder.bench.report import chart, table, table_of_phases, table_of_waits, told_of
+from autograder.bench.run import big_class, measure, where_time_goes
 from autograder.commands.progress import Say
 from autograder.files import write_whole
 from data.download import cache_folder
+
+CLASS = 200  # submissions of a large course
 
 
 def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
@@ -17,10 +19,12 @@ def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
     say = Say(quiet)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         rows = measure(Path(folder), cache_folder() / "bench-peers", count, os.cpu_count() or 1, say)
+        say(f"a class of {CLASS}")
+        big = big_class(Path(folder), CLASS, os.cpu_count() or 1)
         say("where our time goes")
         phases = where_time_goes(Path(folder), min(count, 9))
     say("what else people wait for")
-    text = "\n".join([table(rows), table_of_phases(phases), table_of_waits(waits(everything))])
+    text = "\n".join([table(rows), told_of(big), table_of_phases(phases), table_of_waits(waits(everything))])
     write_whole(output / "bench.md", text)
     write_whole(output / "bench.svg", chart(rows))
     print(text, end="")

@@ -39,8 +39,8 @@ def told_of(big: BigClass) -> str:
     cost, row = big.row.cost, big.row
     memory = f"private memory of all processes at most {cost.memory / 2**20:.0f} MB"
     return (
-        f"{row.count} submissions in one run: {row.seconds:.2f} seconds each, {row.processor:.2f} of processors; {memory}, "
-        f"in the last quarter {cost.growth():.2f} times that of the second; "
+        f"{row.count} submissions in one run: {row.seconds:.2f} seconds each, {row.processor:.2f} of processors; "
+        f"{memory}, in the last quarter {cost.growth():.2f} times that of the second; "
         f"left behind: {', '.join(big.left) or 'nothing'}.\n"
     )
 

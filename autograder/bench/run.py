@@ -74,7 +74,7 @@ def big_class(folder: Path, count: int, cores: int) -> BigClass:
     course = folder / "class"
     lay_out_ours(course, count)
     before = set(remains())
-    line = [sys.executable, "-m", "autograder.bench.ours", str(cores), "definitions"]
+    line = [sys.executable, "-P", "-m", "autograder.bench.ours", str(cores), "definitions"]
     cost = cost_of(line, course, plain_environment(Path(sys.executable).parent) | {COURSE: str(course)})
     if cost.code != 0:
         raise Failed(f"a class of {count} was not graded: {cost.output[-300:]}")
@@ -120,7 +120,7 @@ def _systems(folder: Path, peers: Path, cores: int) -> Iterator[tuple[str, Calla
         def prepare(count: int) -> Prepared:
             course = folder / f"ours-{jobs}-{mode}"
             lay_out_ours(course, count)
-            line = [sys.executable, "-m", "autograder.bench.ours", str(jobs), mode]
+            line = [sys.executable, "-P", "-m", "autograder.bench.ours", str(jobs), mode]
             return line, course, plain_environment(own) | {COURSE: str(course)}
 
         return prepare

@@ -112,7 +112,7 @@ def _until_killed(left: list[Path], settings: Settings, jobs: int) -> Outcomes:
     with processes(min(jobs, len(left))) as submit:
         waiting: dict[Future[Graded], Path] = {submit(grade_one, path, settings): path for path in left}
         for done in as_completed(waiting):
-            path = waiting[done]
+            path = waiting.pop(done)  # so that nothing keeps what it gave
             try:
                 outcome: Graded | Exception = done.result()
             except BrokenProcessPool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 PR_SET_PDEATHSIG = 1
 
@@ -18,16 +19,17 @@ def processes(count: int) -> Iterator[Callable[..., Future[Any]]]:
     """Gives `submit` of a pool of so many processes. What they still do when the block is left ends at once."""
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, _begin)
-    submitted: list[Future[Any]] = []
+    submitted: WeakSet[Future[Any]] = WeakSet()  # a future holds its result
 
     def submit(*call: Any) -> Future[Any]:
         # a process starts with the signals that are held back here, and inherits that
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            submitted.append(pool.submit(*call))
+            future = pool.submit(*call)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        return submitted[-1]
+        submitted.add(future)
+        return future
 
     before = set(multiprocessing.active_children())
     try:

@@ -88,7 +88,7 @@ class Machine:
 
     def writable(self, places: list[str]) -> None:
         def change(options: list[str]) -> list[str]:
-            at = len(options) - 1 - options[::-1].index("--remount-ro") + 0
+            at = len(options) - 1 - options[::-1].index("--remount-ro")
             binds = [o for place in places for o in ("--bind", place, place)]
             return [*options[:at], *binds, *options[at:]]
 

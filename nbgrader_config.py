@@ -70,12 +70,12 @@ from autograder.nbgrader_plugin.late import believe_arrivals_only  # noqa: E402
 c.Autograde.pre_convert_hook = "autograder.nbgrader_plugin.gradebook.before_autograde"
 c.Autograde.exporter_class = "autograder.nbgrader_plugin.preprocessors.SubmissionExporter"
 c.Autograde.sanitize_preprocessors = []  # SandboxedGrade reads the submission and rebuilds it on the release
-# without AssignLatePenalties: what lateness costs is computed at export, when due dates are final
+# without AssignLatePenalties: what lateness costs is computed at export, when due dates are final; and without
+# CheckCellMetadata, which takes its time: the marks of the skeleton's cells were checked when it was released
 c.Autograde.autograde_preprocessors = [
     "autograder.nbgrader_plugin.preprocessors.SandboxedGrade",
     "autograder.nbgrader_plugin.marks.SaveMarks",
     "autograder.nbgrader_plugin.preprocessors.SaveResult",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 # a `timestamp.txt` inside a submission is the student's word; see the module for where times come from
 believe_arrivals_only()

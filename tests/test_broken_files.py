@@ -13,7 +13,7 @@ from nbgrader.converters import Autograde, GenerateFeedback
 from typer.testing import CliRunner
 
 from autograder.cli import app
-from autograder.grading import many, processes
+from autograder.grading import many
 from autograder.grading.many import NotAllGraded, grade_many
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.notebooks.course import convert, course_config
@@ -116,9 +116,8 @@ def test_a_fault_of_ours_in_one_submission_stops_no_other(tmp_path, monkeypatch)
 
 @pytest.fixture
 def deadly(monkeypatch):
-    """Grading that goes wrong for files called ada and broke, in processes that start quickly."""
+    """Grading that goes wrong for files called ada and broke."""
     monkeypatch.setattr(many, "grade_one", deadly_grader.grade)
-    monkeypatch.setattr(processes, "_begin", os.getpid)
     return SimpleNamespace(assignment="toy", execute="definitions")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autograder import assignments
 from autograder.bench.course import BENCH
+from autograder.grading.processes import start_importing
 
 COURSE = "BENCH_COURSE"
 
@@ -13,6 +14,8 @@ COURSE = "BENCH_COURSE"
 def main() -> None:
     """Grade all of the course's submissions, as `autograder autograde` does: gradebook, feedback, results."""
     jobs, mode = int(sys.argv[1]), sys.argv[2]
+    if jobs > 1:
+        start_importing()
     from autograder.grading.many import Settings, grade_many
     from autograder.nbgrader_plugin.autograde import autograde_class
 

@@ -8,7 +8,9 @@ from typing import Any
 import nbformat
 from jinja2 import BytecodeCache, ChoiceLoader, DictLoader, Environment
 from jinja2.bccache import Bucket
-from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters import HTMLExporter, TemplateExporter
+from nbconvert.filters import Highlight2HTML
+from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbformat import NotebookNode
 from nbgrader.converters import GenerateFeedback
@@ -60,7 +62,9 @@ mtable[displaystyle=true] > mtr > mtd { padding-top: 0.4em; padding-bottom: 0.4e
 .text_cell_render:has(math) { overflow-x: auto }
 """
 NO_TYPESETTER = {"mathjax.html.j2": "{% macro mathjax(url='') %}{% endmacro %}"}
-CHARSET = '<meta charset="utf-8"/>'  # as nbconvert writes it in the end
+CHARSET = '<meta charset="utf-8" />'  # as the template has it
+WITHOUT_TEXT = re.compile(r"<img(?![^>]*\balt=)")
+NO_TEXT = "No description has been provided for this image"
 
 
 class FeedbackExporter(HTMLExporter):
@@ -75,9 +79,20 @@ class FeedbackExporter(HTMLExporter):
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
-        page, resources = super().from_notebook_node(nb, resources, **kw)
-        policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />'
-        return page.replace(CHARSET, f"{CHARSET}\n{policy}\n<style>{FORMULA_STYLES}</style>", 1), resources
+        """What HTMLExporter does, without parsing and writing the whole page once more at the end.
+
+        That gives a text to pictures without one, as is done here, and marks cells that this template does not have.
+        """
+        resources = self._init_resources(resources)
+        self.register_filter("highlight_code", Highlight2HTML(pygments_lexer="ipython3", parent=self))
+        shown = WidgetsDataTypeFilter(notebook_metadata=self._nb_metadata, parent=self, resources=resources)
+        self.register_filter("filter_data_type", shown)
+        page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **kw)
+        before, found, rest = page.partition(CHARSET)
+        if not found:
+            raise ValueError("nbgrader's template has changed: there is no place for the policy")
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{FORMULA_STYLES}</style>'
+        return before + found + policy + WITHOUT_TEXT.sub(f'<img alt="{NO_TEXT}"', rest), resources
 
 
 def feedback_page(notebook: NotebookNode, result: Result, student: str | None = None) -> str:

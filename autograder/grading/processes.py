@@ -1,33 +1,33 @@
-"""Grading processes of one thread each, which end when the process that started them is interrupted or killed."""
+"""Grading processes of one thread each, which end when the process that started them is interrupted or killed.
 
-import ctypes
+They are forked from a process that has imported what they need and does nothing else, so that each starts at once.
+"""
+
 import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from typing import Any
 from weakref import WeakSet
 
-PR_SET_PDEATHSIG = 1
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @contextmanager
 def processes(count: int) -> Iterator[Callable[..., Future[Any]]]:
     """Gives `submit` of a pool of so many processes. What they still do when the block is left ends at once."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, _begin)
+    pool = ProcessPoolExecutor(count, _context(), _begin, (os.environ | ONE_THREAD,))
     submitted: WeakSet[Future[Any]] = WeakSet()  # a future holds its result
 
     def submit(*call: Any) -> Future[Any]:
-        # a process starts with the signals that are held back here, and inherits that
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _interrupts_held():
             future = pool.submit(*call)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
         submitted.add(future)
         return future
 
@@ -41,21 +41,51 @@ def processes(count: int) -> Iterator[Callable[..., Future[Any]]]:
         pool.shutdown(cancel_futures=True)
 
 
+def start_importing() -> None:
+    """Start the process that grading processes are forked from; it imports while this one does."""
+    if _context().get_start_method() == "forkserver":
+        with _interrupts_held():
+            os.environ.update(ONE_THREAD)
+            forkserver.ensure_running()
+
+
 def one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.update(ONE_THREAD)
     import torch
 
     torch.set_num_threads(1)
 
 
-def _begin() -> None:
-    """A pool's processes leave Ctrl-C to their parent, and do not wait for ever after it was killed."""
+def _context() -> BaseContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    forkserver.set_forkserver_preload(["autograder.grading.imported"])
+    return multiprocessing.get_context("forkserver")
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits: a process that is started in here inherits that, and hears of none before `_begin`."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _begin(environment: Mapping[str, str]) -> None:
+    """A pool's processes leave Ctrl-C to the one that started them, and do not wait for ever after it was killed."""
     # not SIG_IGN, which the programs that this process starts would inherit
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        parent = multiprocessing.parent_process()
-        if parent is not None and parent.pid != os.getppid():
-            os._exit(1)
+    threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
+    os.environ.clear()  # the process that this one was forked from may have been started under another environment
+    os.environ.update(environment)
     one_thread()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)

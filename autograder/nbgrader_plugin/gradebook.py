@@ -1,5 +1,6 @@
 """Make nbgrader's gradebook from a release, or bring it up to date, without dropping a mark."""
 
+import functools
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from nbgrader import api
 from nbgrader.api import Comment, Grade, Gradebook, GradeCell, MissingEntry, Notebook, SolutionCell, SourceCell
 from nbgrader.utils import compute_checksum
 
@@ -19,6 +21,10 @@ from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 
 class GradebookDiffers(Exception):
     """The gradebook has marks for cells that the release no longer has; one line."""
+
+
+# nbgrader makes an engine whenever it looks into its database, and each would compile all statements again
+api.create_engine = functools.cache(api.create_engine)
 
 
 def database_url(course: Path) -> str:

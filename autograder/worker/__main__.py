@@ -38,21 +38,29 @@ class Nowhere:
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     confine(json.loads(sys.argv[2]))
-    serve(channel)
+    serve(channel, prepare())
 
 
-def serve(channel: socket.socket) -> None:
-    """Answer requests until the channel closes. The process is confined already."""
+def prepare() -> Any:
+    """What every worker needs before it hears of a submission: torch, the simulated accelerator, IPython's shell."""
     import torch
 
     from . import simgpu
-    from .cells import describe_error, new_shell, run_cell
-    from .space import Space
-    from .wire import receive_frame, send_frame
+    from .cells import new_shell
 
     torch.set_num_threads(1)
     simgpu.register()
-    shell = new_shell()
+    return new_shell()
+
+
+def serve(channel: socket.socket, shell: Any) -> None:
+    """Answer requests until the channel closes. The process is confined already."""
+    from .cells import describe_error, run_cell
+    from .space import Space
+    from .wire import receive_frame, send_frame
+
+    # the folders in which a warm worker's shell was made are its parent's
+    Path(shell.profile_dir.location).mkdir(parents=True, exist_ok=True)
     space = Space(shell.user_ns)
     signal.signal(signal.SIGALRM, _alarm)
 

@@ -7,12 +7,15 @@ folders, which then gives up everything, as a worker that starts cold does. Kill
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import io
 import json
 import os
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,7 @@ class NotAlone(Exception):
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
-    warm_up(settings["modules"])
+    shell = warm_up(settings["modules"])
     call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no child may look into it
     control.send(b"ready")
     while True:
@@ -51,7 +54,8 @@ def main() -> None:
             return
         made = None
         try:
-            made = fork(descriptors[0], json.loads(message), settings)
+            worker = partial(_worker, descriptors[0], json.loads(message), settings, shell)
+            made = fork(worker, settings["nested"])
             socket.send_fds(control, [b"forked"], [made])
         except Exception as error:
             control.send(f"{type(error).__name__}: {error}"[:500].encode())
@@ -60,11 +64,14 @@ def main() -> None:
                 os.close(descriptor)
 
 
-def warm_up(modules: list[str]) -> None:
-    """Import `modules`, and do once what is slow the first time. Nothing here may start a thread."""
+def warm_up(modules: list[str]) -> Any:
+    """Import `modules`, and do once what is slow the first time; the shell for all. Nothing here may start a thread."""
     import torch
 
-    torch.set_num_threads(1)
+    from . import landlock, seccomp, space  # noqa: F401 - so that no child has to
+    from .__main__ import prepare
+
+    shell = prepare()
     for name in ("IPython.core.interactiveshell", "matplotlib.pyplot", "torch._dynamo", *modules):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -77,10 +84,13 @@ def warm_up(modules: list[str]) -> None:
     figure = Figure(figsize=(1, 1))
     figure.subplots().set_title("x")
     figure.savefig(io.BytesIO(), format="png")  # finds the fonts
+    gc.collect()
+    gc.freeze()  # a child that collects its garbage would otherwise touch, and so copy, all of this memory
+    return shell
 
 
-def fork(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> int:
-    """Fork a worker that talks on `channel`; a descriptor of its process."""
+def fork(worker: Callable[[], None], nested: bool) -> int:
+    """Call `worker` in a new process, the first of new namespaces; a descriptor of that process."""
     if sum(1 for _ in Path("/proc/self/task").iterdir()) != 1:
         raise NotAlone("the warm parent has more than one thread")
     back, there = os.pipe()
@@ -88,7 +98,7 @@ def fork(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> int:
     if between == 0:
         try:
             os.close(back)
-            _between(channel, there, limits, settings)
+            _between(there, worker, nested)
         finally:
             os._exit(1)
     os.close(there)
@@ -103,11 +113,11 @@ def fork(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> int:
         raise OSError("the worker ended at once") from None
 
 
-def _between(channel: int, there: int, limits: dict[str, Any], settings: dict[str, Any]) -> None:
+def _between(there: int, worker: Callable[[], None], nested: bool) -> None:
     """Make new namespaces and, as their first process, the worker; tell its number."""
     try:
         namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
-        if settings["nested"]:
+        if nested:
             call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its maps could not be written
             user, group = os.getuid(), os.getgid()
             _libc("unshare", namespaces | CLONE_NEWUSER)
@@ -117,12 +127,12 @@ def _between(channel: int, there: int, limits: dict[str, Any], settings: dict[st
         else:
             _libc("unshare", namespaces)
         ready, go = os.pipe()
-        worker = os.fork()
-        if worker == 0:
+        first = os.fork()
+        if first == 0:
             os.close(go)
             os.read(ready, 1)
-            _worker(channel, limits, settings)
-        os.write(there, str(worker).encode())
+            worker()
+        os.write(there, str(first).encode())
         os.close(there)
         os.close(go)
         os._exit(0)
@@ -131,8 +141,11 @@ def _between(channel: int, there: int, limits: dict[str, Any], settings: dict[st
         os._exit(1)
 
 
-def _worker(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> None:
-    """The first process of the new namespaces: fresh folders, then the confinement, then the worker's loop."""
+def _worker(channel: int, limits: dict[str, Any], settings: dict[str, Any], shell: Any) -> None:
+    """The first process of the new namespaces: fresh folders, then the confinement, then the worker's loop.
+
+    It talks on `channel`, and ends in here.
+    """
     try:
         kept = os.dup2(channel, 100)
         with Path(os.devnull).open("r+b", buffering=0) as nowhere:
@@ -145,7 +158,7 @@ def _worker(channel: int, limits: dict[str, Any], settings: dict[str, Any]) -> N
         confine(limits)
         from .__main__ import serve
 
-        serve(socket.socket(fileno=kept))
+        serve(socket.socket(fileno=kept), shell)
     finally:
         os._exit(1)
 

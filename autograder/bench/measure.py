@@ -1,5 +1,6 @@
 """What one command costs: wall seconds, processor seconds and peak memory of it and all that it starts."""
 
+import contextlib
 import statistics
 import subprocess
 import tempfile
@@ -11,11 +12,17 @@ from pathlib import Path
 import psutil
 
 LOOK_SECONDS = 0.05
+LOOKS_AT_MEMORY = 8  # one of so many: the system goes through all pages for it
+WORKERS = {"worker", "worker.warm"}  # modules that run in a sandbox
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock and of processors; the largest sum of private memory in bytes, and the sum at each look."""
+    """Seconds on the clock and of processors, and memory in bytes.
+
+    `memory` is the most that all processes held together, pages that several of them share counted once, and
+    `memory_by_look` the same at each look; `worker` is the most that one sandboxed process had, but for files.
+    """
 
     wall: float
     cpu: float
@@ -23,9 +30,10 @@ class Cost:
     code: int
     output: str
     memory_by_look: tuple[int, ...] = ()
+    worker: int = 0
 
     def growth(self) -> float:
-        """Private memory in the last quarter of the run by that in the second."""
+        """Memory in the last quarter of the run by that in the second."""
         quarter, looks = len(self.memory_by_look) // 4, self.memory_by_look
         return statistics.median(looks[3 * quarter :]) / max(statistics.median(looks[quarter : 2 * quarter] or (1,)), 1)
 
@@ -35,15 +43,21 @@ def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     start = time.monotonic()
     seen: dict[tuple[int, float], float] = {}
     memory: list[int] = []
+    worker = looks = 0
     with (folder / "output.log").open("w+") as log:
         process = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=log, stderr=log)
         while process.poll() is None:
-            memory.append(_look(process.pid, seen))
+            processes = _processes(process.pid, seen)
+            if looks % LOOKS_AT_MEMORY == 0:
+                held, largest = _memory(processes)
+                memory.append(held)
+                worker = max(worker, largest)
+            looks += 1
             time.sleep(LOOK_SECONDS)
         wall = time.monotonic() - start
         log.seek(0)
         most = max(memory, default=0)
-        return Cost(wall, sum(seen.values()), most, process.returncode, log.read(), tuple(memory))
+        return Cost(wall, sum(seen.values()), most, process.returncode, log.read(), tuple(memory), worker)
 
 
 def remains() -> Iterator[str]:
@@ -55,19 +69,27 @@ def remains() -> Iterator[str]:
     yield from (str(path) for path in Path(tempfile.gettempdir()).glob("worker-*"))
 
 
-def _look(pid: int, seen: dict[tuple[int, float], float]) -> int:
-    """Note the processor time of all processes below `pid`; the memory that is theirs alone."""
+def _processes(pid: int, seen: dict[tuple[int, float], float]) -> list[psutil.Process]:
+    """The process `pid` and all below it; their processor time is noted in `seen`."""
     try:
         top = psutil.Process(pid)
         processes = [top, *top.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0
-    memory = 0
+        return []
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
             seen[process.pid, process.create_time()] = times.user + times.system
-            memory += process.memory_full_info().uss
-        except psutil.Error:
-            continue
-    return memory
+    return processes
+
+
+def _memory(processes: Sequence[psutil.Process]) -> tuple[int, int]:
+    """What they hold together, and the most of a sandboxed one."""
+    held = worker = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            memory = process.memory_full_info()
+            held += getattr(memory, "pss", memory.uss)  # elsewhere than on Linux, what is theirs alone
+            if WORKERS & set(process.cmdline()):
+                worker = max(worker, memory.rss - memory.shared)  # with what it has from its warm parent
+    return held, worker

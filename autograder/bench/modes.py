@@ -1,8 +1,8 @@
 """Whether marks depend on how grading runs: `python -m autograder.bench.modes FOLDER EVERY`.
 
 Grades the demonstration's samples and every EVERY-th version of the misconception bank, wrong and correct, several
-times: warm and cold, on all cores and on one, forwards and backwards. Says which marks differ, whether memory grew on
-the way, and what was left behind.
+times: on all cores, warm and in one order, and cold in the other; then a tenth of them one after another. Says which
+marks differ, whether memory grew on the way, and what was left behind. What was stopped goes on when it is run again.
 """
 
 import copy
@@ -34,6 +34,7 @@ class Way:
     jobs: int
     variables: Mapping[str, str]
     backwards: bool = False
+    every: int = 1
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Outcome:
 def ways(cores: int) -> list[Way]:
     return [
         Way("warm", cores, {}),
-        Way("warm, one at a time, backwards", 1, {}, backwards=True),
-        Way("cold", cores, {COLD: "1"}),
+        Way("cold, backwards", cores, {COLD: "1"}, backwards=True),
+        Way("warm, one at a time", 1, {}, every=10),
     ]
 
 
@@ -59,7 +60,7 @@ def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
     place_samples(assignment, folder / "samples")
     paths = []
     for path in sorted((folder / "samples").glob(f"*/{assignment.name}/*.ipynb")):
-        paths.append(path.rename(folder / f"sample-{path.parent.parent.name}.ipynb"))
+        paths.append(path.replace(folder / f"sample-{path.parent.parent.name}.ipynb"))
     solved = nbformat.read(assignment.solution, as_version=4)
     for version in [*wrong_versions(assignment), *correct_variants(assignment)][::every]:
         notebook = copy.deepcopy(solved)
@@ -74,10 +75,11 @@ def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
 def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path) -> Outcome:
     """Grade `paths` in this way, with everything that is measured on the side."""
     before = set(remains())
+    paths = paths[:: way.every]
     files = [str(path) for path in (reversed(paths) if way.backwards else paths)]
     own = Path(sys.executable).parent
     line = [str(own / "autograder"), "grade", *files, "--assignment", assignment.name, "--output", str(output)]
-    output.mkdir(parents=True)
+    output.mkdir(parents=True, exist_ok=True)
     cost = cost_of([*line, "--jobs", str(way.jobs), "--quiet"], output, plain_environment(own) | dict(way.variables))
     if cost.code != 0:
         raise SystemExit(f"{way.name}: exit code {cost.code}: {cost.output[-300:]}")
@@ -96,7 +98,7 @@ def main() -> None:
     different = 0
     for assignment in ASSIGNMENTS.values():
         place = folder / assignment.name
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         paths = submissions(assignment, place, every)
         first: Outcome | None = None
         for way in ways(os.cpu_count() or 1):
@@ -105,9 +107,10 @@ def main() -> None:
             differing = [name for name, marks in found.marks.items() if marks != first.marks[name]]
             different += len(differing) + len(found.left)
             print(
-                f"{assignment.name}, {way.name}: {len(paths)} submissions in {found.cost.wall:.0f} s, "
+                f"{assignment.name}, {way.name}: {len(found.marks)} submissions in {found.cost.wall:.0f} s, "
                 f"{len(differing)} with other marks {differing[:9]}, memory at most "
-                f"{found.cost.memory / 2**20:.0f} MB, later {found.cost.growth():.2f} of earlier, left: {found.left}",
+                f"{found.cost.memory / 2**20:.0f} MB, later {found.cost.growth():.2f} of earlier, a worker at most "
+                f"{found.cost.worker / 2**20:.0f} MB, left: {found.left}",
                 flush=True,
             )
     sys.exit(different > 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell
 
 from autograder import assignments
 from autograder.grading import cluster
@@ -168,3 +169,51 @@ def test_no_scheduler_is_one_line(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     with pytest.raises(ClusterError, match="no scheduler answers"):
         list(grade_on_cluster([], SETTINGS, Cluster("tcp://127.0.0.1:1")))
+
+
+def command(cluster, said):
+    """`autograder autograde` on the cluster, as a program; what it says goes to `said`."""
+    files = ["--tls-ca", cluster.ca, "--tls-cert", cluster.certificate, "--tls-key", cluster.key]
+    words = ["autograde", "toy", "--execute", "all", "--scheduler", cluster.address, *map(str, files)]
+    return subprocess.Popen(
+        [sys.executable, REPOSITORY / "tests" / "toy_program.py", *words],
+        cwd=assignments.ROOT,
+        env=os.environ | {"TOY_COURSE": str(assignments.ROOT), "PYTHONPATH": str(REPOSITORY)},
+        stderr=said.open("wb"),
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_controller_that_ends_loses_nothing(cluster_of, tmp_path, number):
+    """Interrupted it ends with one line; killed or not, the same command goes on with what is not finished."""
+    shutil.copy(REPOSITORY / "nbgrader_config.py", assignments.ROOT)
+    for place in ("submitted", "results", "autograded", "feedback"):
+        shutil.rmtree(assignments.ROOT / place, ignore_errors=True)
+    ben = submissions(assignments.ROOT, 2)[1]
+    endless = nbformat.read(ben, as_version=4)
+    endless.cells.append(new_code_cell("while True:\n    pass", metadata={"tags": ["experiment"]}))
+    nbformat.write(endless, ben)
+    started, said = cluster_of(2), tmp_path / "said.txt"
+    controller = command(started, said)
+    deadline = time.monotonic() + 120
+    while "student0" not in said.read_text():
+        assert time.monotonic() < deadline and controller.poll() is None, said.read_text()
+        time.sleep(0.1)
+    results = assignments.ROOT / "results" / "toy"
+    before = (results / "student0.json").read_bytes()
+    controller.send_signal(number)
+    code = controller.wait(timeout=60)
+    if number == signal.SIGINT:
+        *lines, last = said.read_text().splitlines()
+        assert code == 130 and len(lines) == 1 and last.startswith("autograder: interrupted; 1 of 2 are finished")
+    endless.cells.pop()
+    nbformat.write(endless, ben)
+    assert command(started, said).wait(timeout=120) == 0
+    assert "student0" in said.read_text().splitlines()[0] and "(unchanged)" in said.read_text().splitlines()[0]
+    assert (results / "student0.json").read_bytes() == before and (results / "student1.json").is_file()
+
+
+def test_one_worker_takes_them_in_the_order_given(cluster_of, tmp_path):
+    """The longest come first, wherever they are graded."""
+    paths = submissions(tmp_path, 5)[::-1]
+    assert [path for path, _ in grade_on_cluster(paths, SETTINGS, cluster_of(1))] == paths

@@ -1,8 +1,9 @@
 """Whether marks depend on how grading runs: `python -m autograder.bench.modes FOLDER EVERY`.
 
 Grades the demonstration's samples and every EVERY-th version of the misconception bank, wrong and correct, several
-times: on all cores, warm and in one order, and cold in the other; then a tenth of them one after another. Says which
-marks differ, whether memory grew on the way, and what was left behind. What was stopped goes on when it is run again.
+times: on all cores, warm and in one order, and cold in the other; then a tenth of them one after another, and the
+samples with everything run again. Says which marks differ, whether memory grew on the way, and what was left behind.
+What was stopped goes on when it is run again.
 """
 
 import copy
@@ -19,6 +20,7 @@ from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
 from autograder.demo.submissions import place_samples
+from autograder.grading.execution import Mode
 from autograder.misconceptions.bank import correct_variants, wrong_versions
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.warm import COLD
@@ -28,13 +30,19 @@ COMPARED = ("name", "status", "earned", "misconception", "follow_through")
 
 @dataclass(frozen=True)
 class Way:
-    """One way to grade the same files."""
+    """One way to grade the same files, or every so many of them, or those whose names begin so."""
 
     name: str
     jobs: int
     variables: Mapping[str, str]
     backwards: bool = False
     every: int = 1
+    beginning: str = ""
+    execute: Mode = "definitions"
+
+    def files(self, paths: Sequence[Path]) -> list[Path]:
+        chosen = [path for path in paths[:: self.every] if path.name.startswith(self.beginning)]
+        return chosen[::-1] if self.backwards else chosen
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ def ways(cores: int) -> list[Way]:
         Way("warm", cores, {}),
         Way("cold, backwards", cores, {COLD: "1"}, backwards=True),
         Way("warm, one at a time", 1, {}, every=10),
+        Way("warm, everything run again", cores, {}, beginning="sample-", execute="all"),
     ]
 
 
@@ -75,15 +84,14 @@ def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
 def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path) -> Outcome:
     """Grade `paths` in this way, with everything that is measured on the side."""
     before = set(remains())
-    paths = paths[:: way.every]
-    files = [str(path) for path in (reversed(paths) if way.backwards else paths)]
-    own = Path(sys.executable).parent
-    line = [str(own / "autograder"), "grade", *files, "--assignment", assignment.name, "--output", str(output)]
+    own, files = Path(sys.executable).parent, way.files(paths)
+    line = [str(own / "autograder"), "grade", *map(str, files), "--assignment", assignment.name]
+    line += ["--output", str(output), "--jobs", str(way.jobs), "--execute", way.execute, "--quiet"]
     output.mkdir(parents=True, exist_ok=True)
-    cost = cost_of([*line, "--jobs", str(way.jobs), "--quiet"], output, plain_environment(own) | dict(way.variables))
+    cost = cost_of(line, output, plain_environment(own) | dict(way.variables))
     if cost.code != 0:
         raise SystemExit(f"{way.name}: exit code {cost.code}: {cost.output[-300:]}")
-    marks = {path.stem: _marks(output / f"{path.stem}.json") for path in paths}
+    marks = {path.stem: _marks(output / f"{path.stem}.json") for path in files}
     return Outcome(way, cost, marks, tuple(sorted(set(remains()) - before)))
 
 

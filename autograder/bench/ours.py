@@ -1,4 +1,7 @@
-"""Grades the benchmark's course with this package: `BENCH_COURSE=FOLDER python -m autograder.bench.ours JOBS MODE`."""
+"""Grades the benchmark's course with this package: `BENCH_COURSE=FOLDER python -m autograder.bench.ours JOBS MODE`.
+
+With `prepare` in their place it makes the course's gradebook.
+"""
 
 import os
 import sys
@@ -13,6 +16,11 @@ COURSE = "BENCH_COURSE"
 
 def main() -> None:
     """Grade all of the course's submissions, as `autograder autograde` does: gradebook, feedback, results."""
+    if sys.argv[1] == "prepare":
+        from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook
+
+        ensure_gradebook(BENCH, database_url(assignments.ROOT))
+        return
     jobs, mode = int(sys.argv[1]), sys.argv[2]
     if jobs > 1:
         start_importing()

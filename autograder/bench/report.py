@@ -11,6 +11,7 @@ from pathlib import Path
 from autograder.bench.commands import Wait
 from autograder.bench.run import BigClass, Row, Where
 
+MODES = {"all": "everything run again", "definitions": "definitions"}
 PEERS = ("nbgrader autograde", "otter run")
 
 
@@ -34,23 +35,30 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def told_of(big: BigClass) -> str:
-    """One sentence on a whole class in one run."""
-    cost, row = big.row.cost, big.row
-    memory = f"private memory of all processes at most {cost.memory / 2**20:.0f} MB"
-    return (
-        f"{row.count} submissions in one run: {row.seconds:.2f} seconds each, {row.processor:.2f} of processors; "
-        f"{memory}, in the last quarter {cost.growth():.2f} times that of the second; "
-        f"left behind: {', '.join(big.left) or 'nothing'}.\n"
-    )
+def table_of_classes(found: Sequence[BigClass]) -> str:
+    """Markdown: whole classes in one run each; what was left behind is told below."""
+    alone = {big.mode: big.row.seconds for big in found if big.cores == 1}
+    lines = [
+        f"| a class of {found[0].row.count} | cores | seconds a submission | times one core | processor seconds "
+        "| peak memory | memory, last quarter by second |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for big in found:
+        cost, row = big.row.cost, big.row
+        times = f"{alone[big.mode] / row.seconds:.2f}" if big.mode in alone else ""
+        lines.append(
+            f"| {MODES[big.mode]} | {big.cores} | {row.seconds:.2f} | {times} | {row.processor:.2f} "
+            f"| {cost.memory / 2**20:.0f} MB | {cost.growth():.2f} |"
+        )
+    left = sorted({what for big in found for what in big.left})
+    return "\n".join([*lines, "", f"Left behind: {', '.join(left) or 'nothing'}."]) + "\n"
 
 
 def table_of_phases(found: Sequence[Where]) -> str:
     """Markdown: where the time of one submission goes."""
     names = list(found[0].seconds)
     lines = [f"| seconds a submission | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    told = {"all": "everything run again", "definitions": "definitions"}
-    lines += [f"| {told[w.mode]} | {' | '.join(f'{w.seconds[n]:.2f}' for n in names)} |" for w in found]
+    lines += [f"| {MODES[w.mode]} | {' | '.join(f'{w.seconds[n]:.2f}' for n in names)} |" for w in found]
     return "\n".join(lines) + "\n"
 
 

@@ -47,6 +47,8 @@ class Where:
 class BigClass:
     """A class that was graded in one go: its cost, and processes and folders that were there afterwards only."""
 
+    mode: str
+    cores: int
     row: Row
     left: tuple[str, ...]
 
@@ -56,8 +58,8 @@ class Failed(Exception):
 
 
 def measure(folder: Path, peers: Path, count: int, cores: int, step: Callable[[str], None]) -> list[Row]:
-    """The floor, then every system once, in scratch folders below `folder`."""
-    rows = [_floor(mode, count) for mode in ("all", "definitions")]
+    """The floor, alone and on all cores at once, then every system once, in scratch folders below `folder`."""
+    rows = [_floor("all", count, 1), _floor("all", count, cores), _floor("definitions", count, 1)]
     for system, prepare in _systems(folder, peers, cores):
         step(system)
         command, where, variables = prepare(count)
@@ -69,17 +71,15 @@ def measure(folder: Path, peers: Path, count: int, cores: int, step: Callable[[s
     return rows
 
 
-def big_class(folder: Path, count: int, cores: int) -> BigClass:
-    """Grade a whole class in one run, on all cores."""
-    course = folder / "class"
-    lay_out_ours(course, count)
+def big_class(folder: Path, count: int, cores: int, mode: str) -> BigClass:
+    """Grade a whole class in one run."""
+    line, course, variables = _ours(folder / f"class-{cores}-{mode}", count, cores, mode)
     before = set(remains())
-    line = [sys.executable, "-P", "-m", "autograder.bench.ours", str(cores), "definitions"]
-    cost = cost_of(line, course, plain_environment(Path(sys.executable).parent) | {COURSE: str(course)})
+    cost = cost_of(line, course, variables)
     if cost.code != 0:
         raise Failed(f"a class of {count} was not graded: {cost.output[-300:]}")
-    row = Row(f"ours, a class of {count}, {cores} cores", count, cost)
-    return BigClass(row, tuple(sorted(set(remains()) - before)))
+    row = Row(f"ours, a class of {count}", count, cost)
+    return BigClass(mode, cores, row, tuple(sorted(set(remains()) - before)))
 
 
 def where_time_goes(folder: Path, count: int) -> list[Where]:
@@ -98,32 +98,40 @@ def where_time_goes(folder: Path, count: int) -> list[Where]:
     return found
 
 
-def _floor(mode: str, count: int) -> Row:
-    """The cells and the checks alone, in a process that has imported everything."""
-    done = subprocess.run(
-        [sys.executable, "-m", "autograder.bench.floor", str(count), mode],
-        env=plain_environment(), capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise Failed(f"the floor could not be measured: {done.stderr.strip()[-300:]}")
-    wall, cpu = map(float, done.stdout.split())
-    return Row(FLOOR[mode], count, Cost(wall, cpu, 0, 0, ""))
+def _floor(mode: str, count: int, processes: int) -> Row:
+    """The cells and the checks alone, in processes that have imported everything and work at the same time."""
+    line = [sys.executable, "-m", "autograder.bench.floor", str(count), mode]
+    started = [
+        subprocess.Popen(line, env=plain_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(processes)
+    ]
+    said = [process.communicate() for process in started]
+    if any(process.returncode != 0 for process in started):
+        raise Failed(f"the floor could not be measured: {said[0][1].strip()[-300:]}")
+    walls, cpus = zip(*(map(float, out.split()) for out, _ in said), strict=True)
+    name = FLOOR[mode] if processes == 1 else f"{FLOOR[mode]}, {processes} at once"
+    return Row(name, count * processes, Cost(max(walls), sum(cpus), 0, 0, ""))
 
 
 Prepared = tuple[list[str], Path, dict[str, str]]
+
+
+def _ours(course: Path, count: int, jobs: int, mode: str) -> Prepared:
+    """The course with its gradebook, which nbgrader's has from `generate_assignment`, too."""
+    lay_out_ours(course, count)
+    program = [sys.executable, "-P", "-m", "autograder.bench.ours"]
+    variables = plain_environment(Path(sys.executable).parent) | {COURSE: str(course)}
+    made = cost_of([*program, "prepare"], course, variables)
+    if made.code != 0:
+        raise Failed(f"the gradebook was not made: {made.output[-300:]}")
+    return [*program, str(jobs), mode], course, variables
 
 
 def _systems(folder: Path, peers: Path, cores: int) -> Iterator[tuple[str, Callable[[int], Prepared]]]:
     own = Path(sys.executable).parent
 
     def ours(jobs: int, mode: str) -> Callable[[int], Prepared]:
-        def prepare(count: int) -> Prepared:
-            course = folder / f"ours-{jobs}-{mode}"
-            lay_out_ours(course, count)
-            line = [sys.executable, "-P", "-m", "autograder.bench.ours", str(jobs), mode]
-            return line, course, plain_environment(own) | {COURSE: str(course)}
-
-        return prepare
+        return lambda count: _ours(folder / f"ours-{jobs}-{mode}", count, jobs, mode)
 
     def nbgrader(count: int) -> Prepared:
         course = folder / "nbgrader"

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from autograder.bench.commands import waits
-from autograder.bench.report import chart, table, table_of_phases, table_of_waits, told_of
+from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
 from autograder.bench.run import big_class, measure, where_time_goes
 from autograder.commands.progress import Say
 from autograder.files import write_whole
@@ -18,13 +19,18 @@ def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
     """Write the tables and the picture into `output`, and print the tables."""
     say = Say(quiet)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        rows = measure(Path(folder), cache_folder() / "bench-peers", count, os.cpu_count() or 1, say)
-        say(f"a class of {CLASS}")
-        big = big_class(Path(folder), CLASS, os.cpu_count() or 1)
+        cores = os.cpu_count() or 1
+        rows = measure(Path(folder), cache_folder() / "bench-peers", count, cores, say)
+        classes = []
+        for mode, jobs in product(("all", "definitions"), sorted({1, cores})):
+            say(f"a class of {CLASS}, {mode}, {jobs} at a time")
+            classes.append(big_class(Path(folder), CLASS, jobs, mode))
         say("where our time goes")
         phases = where_time_goes(Path(folder), min(count, 9))
     say("what else people wait for")
-    text = "\n".join([table(rows), told_of(big), table_of_phases(phases), table_of_waits(waits(everything))])
+    text = "\n".join(
+        [table(rows), table_of_classes(classes), table_of_phases(phases), table_of_waits(waits(everything))]
+    )
     write_whole(output / "bench.md", text)
     write_whole(output / "bench.svg", chart(rows))
     print(text, end="")

@@ -8,7 +8,6 @@ What was stopped goes on when it is run again.
 
 import copy
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
 from autograder.demo.submissions import place_samples
 from autograder.grading.execution import Mode
+from autograder.grading.processes import cores
 from autograder.misconceptions.bank import correct_variants, wrong_versions
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.warm import COLD
@@ -109,7 +109,7 @@ def main() -> None:
         place.mkdir(parents=True, exist_ok=True)
         paths = submissions(assignment, place, every)
         first: Outcome | None = None
-        for way in ways(os.cpu_count() or 1):
+        for way in ways(cores()):
             found = grade(assignment, paths, way, place / way.name.replace(" ", "-").replace(",", ""))
             first = first or found
             differing = [name for name, marks in found.marks.items() if marks != first.marks[name]]

@@ -1,7 +1,6 @@
 """`autograder autograde`: a class into the gradebook, with feedback."""
 
 import contextlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from autograder.grading.execution import Mode
 from autograder.grading.kept import CONFINED, longest_first, read_result
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
+from autograder.grading.processes import cores
 from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.nbgrader_plugin.autograde import Marked, autograde_class
@@ -37,7 +37,7 @@ def autograde_submitted(
     known = assignment_named(assignment)
     release_notebook(known)
     tiers = (choose(sandbox),) if cluster is None else CONFINED
-    settings, jobs = Settings(assignment, sandbox, execute), jobs or os.cpu_count() or 1
+    settings, jobs = Settings(assignment, sandbox, execute), jobs or cores()
     total = len(students) if students else len(list((ROOT / "submitted").glob(f"*/{assignment}")))
     if total == 0:
         Say(quiet)(f"submitted/ holds no submission of {assignment}: put them at submitted/STUDENT/{assignment}/")

@@ -1,6 +1,5 @@
 """`autograder bench`: grading measured beside stock nbgrader and otter."""
 
-import os
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -10,6 +9,7 @@ from autograder.bench.report import chart, table, table_of_classes, table_of_pha
 from autograder.bench.run import big_class, measure, where_time_goes
 from autograder.commands.progress import Say
 from autograder.files import write_whole
+from autograder.grading.processes import cores
 from data.download import cache_folder
 
 CLASS = 200  # submissions of a large course
@@ -19,10 +19,10 @@ def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
     """Write the tables and the picture into `output`, and print the tables."""
     say = Say(quiet)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        cores = os.cpu_count() or 1
-        rows = measure(Path(folder), cache_folder() / "bench-peers", count, cores, say)
+        count_of_cores = cores()
+        rows = measure(Path(folder), cache_folder() / "bench-peers", count, count_of_cores, say)
         classes = []
-        for mode, jobs in product(("all", "definitions"), sorted({1, cores})):
+        for mode, jobs in product(("all", "definitions"), sorted({1, count_of_cores})):
             say(f"a class of {CLASS}, {mode}, {jobs} at a time")
             classes.append(big_class(Path(folder), CLASS, jobs, mode))
         say("where our time goes")

@@ -15,6 +15,7 @@ from autograder.grading.execution import Mode
 from autograder.grading.kept import longest_first, read_result, still_holds
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
+from autograder.grading.processes import cores
 from autograder.grading.result import Result
 from autograder.grading.run import Graded
 from autograder.sandbox.tiers import choose
@@ -44,7 +45,7 @@ def grade_files(
     tier = choose(sandbox)
     # a link that leads nowhere is there: it gets a result that says what it is
     there = [path for path in notebooks if os.path.lexists(path)]
-    grading, jobs = grading_digest(known, execute), jobs or os.cpu_count() or 1
+    grading, jobs = grading_digest(known, execute), jobs or cores()
     digests = {path: submission_digest(path, grading) for path in there}
     earlier = {path: read_result(output / f"{path.stem}.json") for path in there}
     with counting("grading", len(there), quiet, jobs) as step:

@@ -1,6 +1,5 @@
 """`autograder verify`: the misconception bank against the graders."""
 
-import os
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from autograder.assignments import ASSIGNMENTS
 from autograder.commands.errors import CommandError, assignment_named
 from autograder.diagnosis import fingerprints
 from autograder.files import write_whole
+from autograder.grading.processes import cores
 from autograder.misconceptions.bank import BANK
 from autograder.notebooks.consistent import refuse_slips
 from autograder.verify.matrix import page
@@ -39,7 +39,7 @@ def verify(name: str | None, jobs: int | None, quick: bool, output: Path, quiet:
                 if line:
                     bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-            proof, prints = prove(assignment, jobs or os.cpu_count() or 1, quick=quick, began=began, step=step)
+            proof, prints = prove(assignment, jobs or cores(), quick=quick, began=began, step=step)
         if prints:
             fingerprints.write(assignment, prints, made_from)
         elif old := fingerprints.stale(assignment):

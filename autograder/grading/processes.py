@@ -49,6 +49,13 @@ def start_importing() -> None:
             forkserver.ensure_running()
 
 
+def cores() -> int:
+    """How many processes at a time there may be: affinity and containers may allow fewer than the machine has."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
 def one_thread() -> None:
     os.environ.update(ONE_THREAD)
     import torch

@@ -167,3 +167,25 @@ def test_an_ungradable_notebook_gets_a_page_with_the_reason():
     result = Result("x", "a.ipynb", "could-not-run", 0, 3, 0.1, {}, error="not a notebook: the file is empty")
     page = feedback_page(nbformat.v4.new_notebook(), result)
     assert "not a notebook: the file is empty" in BeautifulSoup(page, "html.parser").get_text()
+
+
+def elements(page: str) -> list[tuple[str, dict[str, object], str]]:
+    """Name, attributes and text of all elements, but for the two that only our pages have."""
+    soup = BeautifulSoup(page, "html.parser")
+    found = [(e.name, dict(e.attrs), " ".join(e.get_text(" ").split())) for e in soup.body.find_all(True)]
+    return found + [(e.name, dict(e.attrs), "") for e in soup.head.find_all(True) if "http-equiv" not in e.attrs]
+
+
+def test_a_page_is_what_nbconvert_would_make_of_it(monkeypatch):
+    """Though the finished page is not parsed once more, to give pictures a text: each has its own."""
+    notebook, result = hostile_notebook(), hostile_result()
+    plain = nbformat.v4.new_code_cell("plot()", outputs=[display(image_png=png())])
+    own_text = nbformat.v4.new_markdown_cell(f"![curve](data:image/png;base64,{png()}) and <b>bold</b>")
+    notebook.cells += [plain, own_text]
+    ours = elements(feedback_page(notebook, result))
+    monkeypatch.setattr(page_module.FeedbackExporter, "from_notebook_node", HTMLExporter.from_notebook_node)
+    stock = elements(feedback_page(notebook, result))
+    ours.remove(("style", {}, ""))  # that of formulas
+    assert ours == stock
+    texts = [attributes["alt"] for name, attributes, _ in stock if name == "img"]
+    assert len(texts) >= 3 and not any("No description" in text for text in texts)

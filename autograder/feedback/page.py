@@ -63,8 +63,6 @@ mtable[displaystyle=true] > mtr > mtd { padding-top: 0.4em; padding-bottom: 0.4e
 """
 NO_TYPESETTER = {"mathjax.html.j2": "{% macro mathjax(url='') %}{% endmacro %}"}
 CHARSET = '<meta charset="utf-8" />'  # as the template has it
-WITHOUT_TEXT = re.compile(r"<img(?![^>]*\balt=)")
-NO_TEXT = "No description has been provided for this image"
 
 
 class FeedbackExporter(HTMLExporter):
@@ -81,7 +79,7 @@ class FeedbackExporter(HTMLExporter):
     ) -> tuple[str, dict[str, Any]]:
         """What HTMLExporter does, without parsing and writing the whole page once more at the end.
 
-        That gives a text to pictures without one, as is done here, and marks cells that this template does not have.
+        That gives a text to pictures without one, which none is here, and marks cells that this template does not have.
         """
         resources = self._init_resources(resources)
         self.register_filter("highlight_code", Highlight2HTML(pygments_lexer="ipython3", parent=self))
@@ -92,7 +90,7 @@ class FeedbackExporter(HTMLExporter):
         if not found:
             raise ValueError("nbgrader's template has changed: there is no place for the policy")
         policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{FORMULA_STYLES}</style>'
-        return before + found + policy + WITHOUT_TEXT.sub(f'<img alt="{NO_TEXT}"', rest), resources
+        return before + found + policy + rest, resources
 
 
 def feedback_page(notebook: NotebookNode, result: Result, student: str | None = None) -> str:

@@ -1,12 +1,13 @@
 """Spread trials over processes, one thread each, and take outcomes as they come."""
 
-import multiprocessing
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import Any
+
+from autograder.grading.processes import processes
 
 
 @dataclass(frozen=True)
@@ -20,27 +21,17 @@ class Task:
 
 def spread(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Any]]:
     """Each task's number and outcome, in the order in which they end."""
-    environment = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    os.environ.update(environment)
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare) as pool:
-        waiting: dict[Future[Any], int] = {pool.submit(_run, task): n for n, task in enumerate(tasks)}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _prepare() -> None:
-    """What a worker does before the notebook's cells: one thread, and the simulated accelerator."""
-    import torch
-
-    from autograder.worker import simgpu
-
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    simgpu.register()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    with processes(jobs) as submit:
+        waiting: dict[Future[Any], int] = {submit(_run, task): n for n, task in enumerate(tasks)}
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
 
 
 def _run(task: Task) -> Any:
+    """As in a worker, the simulated accelerator is there before anything of a notebook's."""
+    from autograder.worker import simgpu
+
+    warnings.simplefilter("ignore")
+    simgpu.register()
     return task.function(*task.arguments, **dict(task.options))

@@ -263,3 +263,13 @@ def test_experiments_keep_the_students_outputs(graded, toy_course):  # noqa: F81
         release.write_text(before)
     assert "measured by the student" in str(kept.outputs)
     assert kept.metadata.course.not_rerun
+
+
+def test_what_else_is_installed_has_no_say(graded, tmp_path, monkeypatch):
+    """A plugin of pytest that lies about in the environment is not even imported."""
+    (tmp_path / "lying_about.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "lying_about-1.0.dist-info").mkdir()
+    (tmp_path / "lying_about-1.0.dist-info" / "METADATA").write_text("Name: lying-about\nVersion: 1.0\n")
+    (tmp_path / "lying_about-1.0.dist-info" / "entry_points.txt").write_text("[pytest11]\nlies = lying_about\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert graded(notebook(double=DOUBLE, quadruple=QUADRUPLE)).result.score == 6

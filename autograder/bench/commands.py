@@ -44,10 +44,10 @@ def public_checks(assignment: Assignment) -> Wait:
 
 
 def release_and_verify(assignment: Assignment) -> list[Wait]:
-    """Both commands on the course itself; a release writes the same bytes again."""
+    """Both commands on the course itself, whose release is up to date."""
     name = assignment.name
     return [
-        Wait(f"`autograder release {name}`", _seconds(["release", name, "--quiet"])),
+        Wait(f"`autograder release {name}`, up to date", _seconds(["release", name, "--quiet"])),
         Wait(f"`autograder verify {name} --quick`", _seconds(["verify", name, "--quick", "--quiet"])),
     ]
 

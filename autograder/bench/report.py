@@ -87,7 +87,7 @@ def chart(rows: Sequence[Row]) -> bytes:
     values = [row.seconds for row in rows][::-1]
     colours = ["#9aa5b1" if "floor" in n else "#0b4f8a" if n.startswith("ours") else "#d98a1f" for n in names]
     bars = axis.barh(names, values, color=colours)
-    axis.bar_label(bars, [f"{v:.1f} s" for v in values], padding=3)
+    axis.bar_label(bars, [f"{v:.2f} s" for v in values], padding=3)
     axis.set_xlabel("seconds on the clock, a submission")
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0.12)

@@ -13,6 +13,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from autograder.feedback.clean import clean_attachments
 from autograder.feedback.formulas import Formulas
 from autograder.feedback.pictures import CELL_CHARACTERS, JPEG, PAGE_CHARACTERS, PNG, clean_picture
+from autograder.feedback.remembered import remembered
 
 MARKDOWN_CHARACTERS = 20_000  # longer cells are shown as they were typed: parsing hostile text takes time
 HTML_CHARACTERS = 2**20  # of such a cell without its pictures; honest text grows by markup, hostile text by repetition
@@ -120,11 +121,15 @@ def _allowed(tag: str, name: str, value: str) -> bool:
     )
 
 
+_without_attachments = remembered(safe_html)
+
+
 @pass_context
 def markdown_to_html(context: Any, source: str) -> str:
     """In place of nbconvert's `markdown2html`: the templates of nbgrader do not sanitise markdown cells."""
     resources = context["resources"]  # of this page alone
     left = resources.setdefault("characters_left", PAGE_CHARACTERS)
-    shown = safe_html(source, context.get("cell", {}).get("attachments"), left)
+    attachments = context.get("cell", {}).get("attachments")
+    shown = safe_html(source, attachments, left) if attachments else _without_attachments(source)
     resources["characters_left"] = max(0, left - len(shown))
     return shown

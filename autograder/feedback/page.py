@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from autograder.feedback.cells import attach_feedback, clamped_score
 from autograder.feedback.clean import is_test_cell
+from autograder.feedback.remembered import remembered
 from autograder.grading.result import Result
 
 
@@ -82,7 +83,7 @@ class FeedbackExporter(HTMLExporter):
         That gives a text to pictures without one, which none is here, and marks cells that this template does not have.
         """
         resources = self._init_resources(resources)
-        self.register_filter("highlight_code", Highlight2HTML(pygments_lexer="ipython3", parent=self))
+        self.register_filter("highlight_code", _highlight)
         shown = WidgetsDataTypeFilter(notebook_metadata=self._nb_metadata, parent=self, resources=resources)
         self.register_filter("filter_data_type", shown)
         page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **kw)
@@ -91,6 +92,19 @@ class FeedbackExporter(HTMLExporter):
             raise ValueError("nbgrader's template has changed: there is no place for the policy")
         policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{FORMULA_STYLES}</style>'
         return before + found + policy + rest, resources
+
+
+_highlighter = Highlight2HTML(pygments_lexer="ipython3")
+
+
+@remembered
+def _highlighted(source: str, magic: str) -> str:
+    return str(_highlighter(source, metadata={"magics_language": magic} if magic else None))
+
+
+def _highlight(source: str, metadata: dict[str, Any]) -> str:
+    """In place of nbconvert's `highlight_code`; a cell that begins with a magic may be in another language."""
+    return _highlighted(source, str(metadata.get("magics_language", "")))
 
 
 def feedback_page(notebook: NotebookNode, result: Result, student: str | None = None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 LOOK_SECONDS = 0.05
-LOOKS_AT_MEMORY = 8  # one of so many: the system goes through all pages for it
+LOOKS_AT_MEMORY = 40  # one of so many: the system goes through all pages for it, which takes time from what is measured
 WORKERS = {"worker", "worker.warm"}  # modules that run in a sandbox
 
 

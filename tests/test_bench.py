@@ -47,16 +47,14 @@ def test_our_marks_are_what_the_submissions_deserve(tmp_path, tier):
 
 def test_the_cost_of_a_command_counts_what_it_starts(tmp_path):
     """Processor time and memory of a child's child are part of a command's cost; its exit code is kept."""
-    busy = (
-        "import time\nx = bytearray(80 * 2**20)\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
-    )
+    busy = "import time\nx = bytearray(80 * 2**20)\nend = time.monotonic() + 3\nwhile time.monotonic() < end: pass"
     line = [
         sys.executable,
         "-c",
         f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); sys.exit(3)",
     ]
     found = cost_of(line, tmp_path, plain_environment())
-    assert found.code == 3 and 0.4 < found.cpu < 3 and found.memory > 80 * 2**20
+    assert found.code == 3 and 0.4 < found.cpu < 4 and found.memory > 80 * 2**20
 
 
 def test_the_floor_is_a_number():

@@ -1,8 +1,8 @@
 """Whether marks depend on how grading runs: `python -m autograder.bench.modes FOLDER EVERY`.
 
 Grades the demonstration's samples and every EVERY-th version of the misconception bank, wrong and correct, several
-times: on all cores, warm and in one order, and cold in the other; then a tenth of them one after another, and the
-samples with everything run again. Says which marks differ, whether memory grew on the way, and what was left behind.
+times: on all cores, warm; a tenth of them one after another; the samples with everything run again; and all of them on
+all cores, cold and in the other order. Says which marks differ, whether memory grew on the way, and what was left behind.
 What was stopped goes on when it is run again.
 """
 
@@ -58,9 +58,9 @@ class Outcome:
 def ways(cores: int) -> list[Way]:
     return [
         Way("warm", cores, {}),
-        Way("cold, backwards", cores, {COLD: "1"}, backwards=True),
         Way("warm, one at a time", 1, {}, every=10),
         Way("warm, everything run again", cores, {}, beginning="sample-", execute="all"),
+        Way("cold, backwards", cores, {COLD: "1"}, backwards=True),
     ]
 
 
@@ -103,16 +103,18 @@ def _marks(result: Path) -> str:
 
 def main() -> None:
     folder, every = Path(sys.argv[1]), int(sys.argv[2])
+    paths: dict[str, list[Path]] = {}
+    first: dict[str, Outcome] = {}
     different = 0
-    for assignment in ASSIGNMENTS.values():
-        place = folder / assignment.name
-        place.mkdir(parents=True, exist_ok=True)
-        paths = submissions(assignment, place, every)
-        first: Outcome | None = None
-        for way in ways(cores()):
-            found = grade(assignment, paths, way, place / way.name.replace(" ", "-").replace(",", ""))
-            first = first or found
-            differing = [name for name, marks in found.marks.items() if marks != first.marks[name]]
+    for way in ways(cores()):  # one way after another, so that the slowest comes last for both assignments
+        for assignment in ASSIGNMENTS.values():
+            place = folder / assignment.name
+            place.mkdir(parents=True, exist_ok=True)
+            files = paths.get(assignment.name) or submissions(assignment, place, every)
+            paths[assignment.name] = files
+            found = grade(assignment, files, way, place / way.name.replace(" ", "-").replace(",", ""))
+            marks = first.setdefault(assignment.name, found).marks
+            differing = [name for name, marked in found.marks.items() if marked != marks[name]]
             different += len(differing) + len(found.left)
             print(
                 f"{assignment.name}, {way.name}: {len(found.marks)} submissions in {found.cost.wall:.0f} s, "

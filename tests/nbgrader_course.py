@@ -14,9 +14,9 @@ from nbgrader.preprocessors import ComputeChecksums
 
 from autograder import assignments
 from autograder.assignments import Assignment
+from autograder.grading.graded import Graded
 from autograder.grading.result import CellOutcome, Result
 from autograder.grading.result import TestOutcome as Outcome
-from autograder.grading.run import Graded
 from autograder.notebooks import course as configured
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild

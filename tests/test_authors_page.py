@@ -10,7 +10,7 @@ import pytest
 
 from autograder.assignments import TRANSFORMER_FUNDAMENTALS as TF
 from autograder.grading.draw import Draw
-from autograder.grading.run import declared_points
+from autograder.grading.graded import declared_points
 from tests.checkout import ROOT, copy_checkout, run_in
 
 PAGE = (ROOT / "docs" / "graders.md").read_text()

@@ -11,8 +11,8 @@ from nbgrader.api import Gradebook
 from autograder.assignments import ASSIGNMENTS
 from autograder.assignments import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
 from autograder.demo.submissions import STORIES
+from autograder.grading.graded import declared_points
 from autograder.grading.result import Result
-from autograder.grading.run import declared_points
 from tests.checkout import copy_checkout, run_in
 
 NAME, STEM = ASSIGNMENT.name, ASSIGNMENT.stem

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from autograder.assignments import ASSIGNMENTS
-from autograder.grading.run import declared_points
+from autograder.grading.graded import declared_points
 
 
 def hidden_tests(assignment):

@@ -11,8 +11,8 @@ import pytest
 from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.commands.gradescope import write_package
 from autograder.gradescope.results import nothing_to_grade, results
+from autograder.grading.graded import declared_points
 from autograder.grading.result import CellOutcome, Result, TestOutcome
-from autograder.grading.run import declared_points
 from data.download import cache_folder
 from tests.checkout import ROOT
 

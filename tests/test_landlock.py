@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from autograder.faults import CannotStart
 from autograder.sandbox import bubblewrap, keeper, landlock, start
-from autograder.sandbox.session import CannotStart, Session
+from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import NoSandbox, choose
 from autograder.worker import landlock as rules
 from autograder.worker import seccomp, syscalls

@@ -16,8 +16,8 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder.files import write_whole
+from autograder.grading.graded import Graded
 from autograder.grading.result import Result
-from autograder.grading.run import Graded
 from autograder.nbgrader_plugin import record as recording
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import before_autograde, database_url

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from autograder import assignments
 from autograder.assignments import TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
+from autograder.grading.graded import declared_points
 from autograder.grading.result import CellOutcome, Result
 from autograder.grading.result import TestOutcome as Outcome
-from autograder.grading.run import declared_points
 from autograder.misconceptions.bank import wrong_versions
 from autograder.reporting.figures import COLOURS
 from autograder.reporting.gather import KINDS, gather, kind_of

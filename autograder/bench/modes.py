@@ -2,8 +2,8 @@
 
 Grades the demonstration's samples and every EVERY-th version of the misconception bank, wrong and correct, several
 times: on all cores, warm; a tenth of them one after another; the samples with everything run again; and all of them on
-all cores, cold and in the other order. Says which marks differ, whether memory grew on the way, and what was left behind.
-What was stopped goes on when it is run again.
+all cores, cold and in the other order. Says which marks differ, whether memory grew on the way, and what was left
+behind. What was stopped goes on when it is run again.
 """
 
 import copy
@@ -19,8 +19,8 @@ from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
 from autograder.demo.submissions import place_samples
-from autograder.grading.execution import Mode
 from autograder.grading.processes import cores
+from autograder.grading.result import Mode
 from autograder.misconceptions.bank import correct_variants, wrong_versions
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.warm import COLD

@@ -6,10 +6,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from autograder.faults import Fault
+
 OTTER = "otter-grader==7.0.0"
 
 
-class NoPeers(Exception):
+class NoPeers(Fault):
     """The peers cannot be installed; one line."""
 
 

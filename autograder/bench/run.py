@@ -12,6 +12,7 @@ from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.notebook import NAME
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import environment, plain_environment
+from autograder.faults import Fault
 
 FLOOR = {"all": "floor: all cells and checks", "definitions": "floor: definitions and checks"}
 
@@ -53,7 +54,7 @@ class BigClass:
     left: tuple[str, ...]
 
 
-class Failed(Exception):
+class Failed(Fault):
     """A system did not grade the submissions; one line."""
 
 

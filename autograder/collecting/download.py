@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
+from autograder.faults import Fault
 from autograder.files import printable
 from autograder.limits import SUBMISSION_BYTES
 
@@ -20,7 +21,7 @@ NAME_CHARACTERS = 1000
 CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
-class CollectError(Exception):
+class CollectError(Fault):
     """The download, or what is given with it, cannot be used at all; one line."""
 
 

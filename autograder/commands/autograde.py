@@ -10,13 +10,12 @@ from autograder.commands.errors import assignment_named
 from autograder.commands.progress import Say, counting
 from autograder.files import printable
 from autograder.grading.cluster import Cluster, grade_on_cluster
-from autograder.grading.execution import Mode
+from autograder.grading.graded import Graded
 from autograder.grading.kept import CONFINED, longest_first, read_result
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
 from autograder.grading.processes import cores
-from autograder.grading.result import Result
-from autograder.grading.run import Graded
+from autograder.grading.result import Mode, Result
 from autograder.nbgrader_plugin.autograde import Marked, autograde_class
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.sandbox.tiers import choose

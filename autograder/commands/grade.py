@@ -11,13 +11,12 @@ from autograder.commands.progress import counting
 from autograder.feedback.page import feedback_page
 from autograder.files import printable, write_whole
 from autograder.grading.digest import grading_digest, submission_digest
-from autograder.grading.execution import Mode
+from autograder.grading.graded import Graded
 from autograder.grading.kept import longest_first, read_result, still_holds
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
 from autograder.grading.processes import cores
-from autograder.grading.result import Result
-from autograder.grading.run import Graded
+from autograder.grading.result import Mode, Result
 from autograder.sandbox.tiers import choose
 
 

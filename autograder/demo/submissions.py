@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
+from autograder.faults import Fault
 from autograder.files import write_whole
 from autograder.grading.prepare import release_notebook
 from autograder.notebooks.rebuild import grade_id
@@ -53,7 +54,7 @@ STORIES: dict[str, tuple[Sample, ...]] = {
 }
 
 
-class NotASample(Exception):
+class NotASample(Fault):
     """A real student's work stands where a sample would go. One line."""
 
 

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 import nbformat
 
 from autograder.assignments import ASSIGNMENTS
+from autograder.faults import Fault
 from autograder.grading.digest import course_digest, grading_digest, submission_digest
+from autograder.grading.graded import Graded
 from autograder.grading.many import Settings, grade_one
 from autograder.grading.result import Result
-from autograder.grading.run import Graded
 from autograder.limits import SUBMISSION_BYTES
 from autograder.sandbox.tiers import choose
 from data.secret import course_secret
@@ -30,7 +31,7 @@ RETRIES = 2  # of a submission whose worker was lost
 HERE = ("127.0.0.1", "localhost", "::1")
 
 
-class ClusterError(Exception):
+class ClusterError(Fault):
     """The cluster cannot be used; one line."""
 
 

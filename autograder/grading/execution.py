@@ -2,20 +2,19 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from autograder import limits
 from autograder.feedback.clean import clean_outputs, clean_text
+from autograder.grading.result import Mode
 from autograder.grading.room import Room
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut, WorkerError
 from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier
-
-Mode = Literal["definitions", "all"]
 
 
 class OutOfTime(WorkerError):

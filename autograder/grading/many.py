@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from autograder.assignments import ASSIGNMENTS
+from autograder.faults import CannotStart, GraderFault
 from autograder.files import printable
-from autograder.grading.execution import Mode
+from autograder.grading.graded import Graded, could_not_run
 from autograder.grading.processes import one_thread, processes
-from autograder.grading.pytest_run import GraderFault
-from autograder.grading.run import Graded, could_not_run, grade_notebook
-from autograder.sandbox.session import CannotStart
+from autograder.grading.result import Mode
 from autograder.sandbox.tiers import NoSandbox
 from data.errors import DataError
 
@@ -70,6 +69,8 @@ def grade_many(
 
 def grade_one(path: Path, settings: Settings) -> Graded:
     """Grade one notebook in this process. Raises FAULTS; any other error becomes a `could-not-run` result."""
+    from autograder.grading.run import grade_notebook  # imports torch, which who only hands out work need not have
+
     assignment = ASSIGNMENTS[settings.assignment]
     for last in (False, True):
         try:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from autograder.faults import CannotStart, GraderFault
 from autograder.grading.plugin import Pass, forget_frames
-from autograder.sandbox.session import CannotStart
 
 # parts of pytest that write, look and count what nobody asks for here; the first two look through all of this process's
 # memory at each start and end
@@ -16,10 +16,6 @@ WITHOUT = (
     "unraisableexception threadexception cacheprovider terminal warnings logging doctest junitxml pastebin stepwise "
     "setuponly setupplan faulthandler legacypath"
 )
-
-
-class GraderFault(Exception):
-    """The graders themselves could not run: a fault of the course, not of the student."""
 
 
 def run_pass(current: Pass) -> Pass:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from autograder.files import write_whole
 
+Mode = Literal["definitions", "all"]  # of `--execute`: without or with demonstrations
 TestStatus = Literal["passed", "failed", "could-not-run"]
 
 

@@ -4,10 +4,10 @@ import ast
 import contextlib
 import copy
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from nbformat import NotebookNode
 
@@ -15,34 +15,19 @@ from autograder.assignments import Assignment
 from autograder.diagnosis.diagnose import Remark, remarks
 from autograder.feedback.cells import picture_output
 from autograder.feedback.clean import clean_outputs
-from autograder.grading.execution import Budget, CellRun, Execution, Mode, StandIns, is_demo
+from autograder.grading.execution import Budget, CellRun, Execution, StandIns, is_demo
 from autograder.grading.follow_through import Verdict, verdicts
+from autograder.grading.graded import Graded, could_not_run, declared_points
 from autograder.grading.messages import NOT_THERE, Told, followed_through, message
 from autograder.grading.plugin import Finding, Pass
-from autograder.grading.prepare import NotGradable, Prepared, prepare_submission, release_notebook
+from autograder.grading.prepare import NotGradable, Prepared, prepare_submission
 from autograder.grading.pytest_run import run_pass
-from autograder.grading.result import CellOutcome, Result, TestOutcome, TestStatus
+from autograder.grading.result import CellOutcome, Mode, Result, TestOutcome, TestStatus
 from autograder.grading.room import Room
 from autograder.grading.written import advice
 from autograder.misconceptions.bank import BANK
 from autograder.notebooks.rebuild import BoundedParser, grade_id
 from autograder.sandbox.session import Raised, WorkerError
-
-
-@dataclass(frozen=True)
-class Graded:
-    """A result, and the rebuilt notebook with the outputs of what was run, reduced to safe data.
-
-    `lasting` is False where the same file might fare otherwise the next time.
-    """
-
-    result: Result
-    notebook: NotebookNode
-    lasting: bool = True
-
-    def under(self, digest: str) -> "Graded":
-        """The same with the digest of what it follows from, if it is lasting."""
-        return replace(self, result=replace(self.result, digest=digest if self.lasting else ""))
 
 
 def grade_notebook(
@@ -68,17 +53,6 @@ def grade_notebook(
         if again.graded.result.score > best.graded.result.score:
             best = again
     return best.graded
-
-
-def could_not_run(path: Path, assignment: Assignment, reason: str, execute: Mode = "definitions") -> Graded:
-    """The result of a file that cannot be graded: every cell at 0, one line that says why."""
-    points = declared_points(assignment)
-    cells = {assignment.test_cell(cell): _untested(p) for cell, p in points.items()}
-    most = sum(points.values())
-    result = Result(
-        assignment.name, path.name, "could-not-run", 0.0, most, 0.0, cells, error=reason, execute=execute
-    )  # fmt: skip
-    return Graded(result, release_notebook(assignment))
 
 
 @dataclass(frozen=True)
@@ -136,17 +110,6 @@ def _on_stand_ins(
         return run_pass(Pass(assignment, execution, only=only)).findings
     finally:
         execution.close()
-
-
-def declared_points(assignment: Assignment) -> dict[str, float]:
-    """Points of each solution cell's test cell, from the release."""
-    found: dict[str, float] = {}
-    for cell in release_notebook(assignment).cells:
-        mark: dict[str, Any] = cell.metadata.get("nbgrader", {})
-        name = str(mark.get("grade_id", "")).removesuffix("-tests")
-        if mark.get("grade") and name in assignment.upstream:
-            found[name] = float(mark["points"])
-    return found
 
 
 def _check_points(found: Pass, assignment: Assignment) -> None:
@@ -217,12 +180,6 @@ def _outcome(
 
 def _lines(*texts: str) -> str:
     return "\n".join(text for text in texts if text)
-
-
-def _untested(points: float) -> CellOutcome:
-    """A cell of a file that cannot be graded: one entry that carries all its points."""
-    entry = TestOutcome("not_graded", "The notebook could not be graded", "could-not-run", points, 0.0)
-    return CellOutcome(0.0, points, (entry,))
 
 
 def _wants_demos(hidden: Pass, prepared: Prepared) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.assignments import Assignment
+from autograder.faults import Fault
 from autograder.grading.reference import reference_cells
 
 BANK = Path(__file__).parent
@@ -15,7 +16,7 @@ WRONG_FIELDS = {"mistake", "hint", "clauses", "costs", "edits", "append", "code"
 CORRECT_FIELDS = {"style", "edits", "append", "code"}
 
 
-class BadBank(Exception):
+class BadBank(Fault):
     """An entry of the bank cannot be used; one line that names file and entry."""
 
 

@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from autograder import assignments
 from autograder.assignments import Assignment
+from autograder.faults import Fault
 from autograder.files import printable, sweep
 from autograder.grading.digest import grading_digest, submission_digest
-from autograder.grading.execution import Mode
+from autograder.grading.graded import Graded
 from autograder.grading.kept import read_result, still_holds
-from autograder.grading.result import Result
-from autograder.grading.run import Graded
+from autograder.grading.result import Mode, Result
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook, open_gradebook
 from autograder.nbgrader_plugin.late import Arrivals, arrival_times, record_arrivals
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
@@ -32,7 +32,7 @@ STUDENT = re.compile(r"[\w@+][\w.@+ -]*")
 GradeAll = Callable[[Sequence[Path]], Iterable[tuple[Path, Graded]]]
 
 
-class NotSaved(Exception):
+class NotSaved(Fault):
     """Some submissions could not be recorded; the others are. One line."""
 
 

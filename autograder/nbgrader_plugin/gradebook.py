@@ -15,11 +15,12 @@ from nbgrader.utils import compute_checksum
 
 from autograder import assignments
 from autograder.assignments import Assignment
+from autograder.faults import Fault
 from autograder.nbgrader_plugin.beside import copy_ordinary_files_only
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 
 
-class GradebookDiffers(Exception):
+class GradebookDiffers(Fault):
     """The gradebook has marks for cells that the release no longer has; one line."""
 
 

@@ -21,6 +21,8 @@ from traitlets import Float
 from traitlets.config import Config
 from traitlets.utils.importstring import import_item
 
+from autograder.faults import Fault
+
 ARRIVALS = "arrivals.csv"
 EXTENSIONS = "extensions.csv"
 
@@ -28,7 +30,7 @@ Arrivals = dict[tuple[str, str], datetime]  # by student and assignment, in UTC,
 Extensions = dict[tuple[str, str], datetime]
 
 
-class BadArrivals(Exception):
+class BadArrivals(Fault):
     """A line of the arrivals or extensions file that cannot be read; one line."""
 
 

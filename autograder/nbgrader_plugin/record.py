@@ -11,7 +11,7 @@ from nbgrader.converters.base import BaseConverter
 from autograder import assignments
 from autograder.assignments import Assignment
 from autograder.files import sweep, write_whole
-from autograder.grading.run import Graded
+from autograder.grading.graded import Graded
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.notebooks.course import convert, course_config
 

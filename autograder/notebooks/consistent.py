@@ -10,13 +10,14 @@ import jupytext
 from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
+from autograder.faults import Fault
 from autograder.notebooks.rebuild import BoundedParser, defined_names
 
 TABLE = "autograder/assignments.py"
 EDGES = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
-class Inconsistent(Exception):
+class Inconsistent(Fault):
     """An author's slip; one line for each that says what, where, and what to do."""
 
 

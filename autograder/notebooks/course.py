@@ -10,9 +10,10 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from autograder.assignments import ROOT
+from autograder.faults import Fault
 
 
-class NotConverted(Exception):
+class NotConverted(Fault):
     """nbgrader refused a notebook; one line that ends with nbgrader's reason."""
 
 

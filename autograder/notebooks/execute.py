@@ -13,6 +13,7 @@ from nbformat import NotebookNode, from_dict
 from nbgrader.preprocessors import NbGraderPreprocessor
 from tqdm import tqdm
 
+from autograder.faults import Fault
 from autograder.notebooks.machine_paths import scrub
 from autograder.notebooks.tidy import tidy
 
@@ -21,7 +22,7 @@ SECONDS_A_CELL = 600
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
-class CellFailed(Exception):
+class CellFailed(Fault):
     """A cell of a notebook that should run did not; one line that names it."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 
 from autograder.assignments import Assignment
+from autograder.faults import Fault
 from autograder.notebooks import hidden_rows
 from autograder.notebooks.machine_paths import find_paths
 from autograder.notebooks.withheld import Withheld, hidden_tests, markers, readings, solutions, visible_text
@@ -31,7 +32,7 @@ class Leak:
         return f"{self.where}: {self.what}"
 
 
-class ReleaseRefused(Exception):
+class ReleaseRefused(Fault):
     """The release was not put in place; the text names each place, a line each."""
 
     @staticmethod

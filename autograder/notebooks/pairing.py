@@ -9,6 +9,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.faults import Fault
 from autograder.files import write_whole
 
 PERCENT = {"extension": ".py", "format_name": "percent"}
@@ -19,7 +20,7 @@ SPACING = ("lines_to_next_cell", "lines_to_end_of_cell_marker")
 KEPT = ("nbgrader", "tags", "jupyter", *SPACING)
 
 
-class NotPaired(Exception):
+class NotPaired(Fault):
     """The two forms cannot be brought in step; one line."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograder import limits
+from autograder.faults import CannotStart
 from autograder.sandbox.start import start
 from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
@@ -44,10 +45,6 @@ class Raised(WorkerError):
     def __init__(self, type_name: str, bases: tuple[str, ...], text: str, place: str | None) -> None:
         super().__init__(f"{type_name}: {text}")
         self.type_name, self.bases, self.text, self.place = type_name, bases, text, place
-
-
-class CannotStart(Exception):
-    """The worker did not come up: a fault of the installation, not of the student."""
 
 
 class Session:

@@ -1,7 +1,11 @@
 """What a worker sees besides Python: read only, and the same in every tier."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from autograder.assignments import Assignment
+from data.download import cache_folder
 
 
 @dataclass(frozen=True)
@@ -19,3 +23,17 @@ class Surroundings:
 
 
 NOTHING = Surroundings()
+
+
+def surroundings(assignment: Assignment) -> Surroundings:
+    """The release's data folders and, for an assignment that uses models, those that set-up has prepared."""
+    if not assignment.models:
+        return Surroundings(assignment.release.parent, modules=assignment.modules)
+    chosen = Path(os.environ["COURSE_MODEL"]).expanduser().absolute() if os.environ.get("COURSE_MODEL") else None
+    folders = [cache_folder() / "models" / name for name in assignment.models]
+    variables = {"COURSE_CACHE": str(cache_folder())}
+    if chosen is not None and chosen.is_dir():
+        folders.append(chosen)
+        variables["COURSE_MODEL"] = str(chosen)
+    readable = tuple(folder for folder in folders if folder.is_dir())
+    return Surroundings(assignment.release.parent, readable, tuple(variables.items()), assignment.modules)

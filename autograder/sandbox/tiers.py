@@ -3,12 +3,13 @@
 from typing import Literal
 
 from autograder.assignments import ROOT
+from autograder.faults import Fault
 from autograder.sandbox import bubblewrap, landlock
 
 Tier = Literal["namespaces", "landlock", "none"]
 
 
-class NoSandbox(Exception):
+class NoSandbox(Fault):
     """Grading would run unknown code without confinement."""
 
 

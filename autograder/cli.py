@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from autograder.grading.processes import start_importing
+from autograder.grading.processes import start_ahead
 from autograder.interrupt import KEPT, end, leave, on_interrupt, wind_up
 from autograder.student_check.command_line import Quiet, check, stop
 
@@ -59,8 +59,7 @@ def grade(
     quiet: Quiet = False,
 ) -> None:
     """Grade notebooks: a result file and a feedback page for each."""
-    if jobs != 1 and len(notebooks) > 1:
-        start_importing()
+    start_ahead(assignment, sandbox.value, several=jobs != 1 and len(notebooks) > 1)
     from autograder.commands.grade import grade_files
 
     _guarded(grade_files, notebooks, assignment, output, jobs, sandbox.value, execute.value, force, quiet)
@@ -82,8 +81,8 @@ def autograde(
     quiet: Quiet = False,
 ) -> None:
     """Grade all of submitted/ into the gradebook, with feedback pages."""
-    if jobs != 1 and scheduler is None:
-        start_importing()
+    if scheduler is None:
+        start_ahead(assignment, sandbox.value, several=jobs != 1)
     from autograder.commands.autograde import autograde_submitted, cluster_named
 
     cluster = cluster_named(scheduler, tls_ca, tls_cert, tls_key)

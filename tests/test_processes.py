@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from autograder.grading.processes import cores, processes, start_importing
+from autograder.grading.processes import cores, processes, start_ahead
 
 FIRST_CORE = """
 import os
@@ -34,7 +34,7 @@ def test_only_cores_that_may_be_used_count():
 
 def test_processes_are_ready_and_see_this_ones_environment(monkeypatch):
     """Also where the process that they are forked from was started under another environment."""
-    start_importing()
+    start_ahead("no such assignment", "auto", several=True)
     origins = set()
     for value in ("first", "second"):
         monkeypatch.setenv("SEEN_BY_GRADERS", value)

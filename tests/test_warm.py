@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from autograder.grading.processes import processes
 from autograder.sandbox import warm
 from autograder.sandbox.session import Died, Session
 from autograder.sandbox.surroundings import Surroundings
@@ -148,7 +149,7 @@ def test_a_figure_is_shown(seen):
 
 def test_without_a_warm_parent_workers_start_cold(seen, monkeypatch):
     """Where no parent comes up, workers start anew, and nobody waits for one again."""
-    monkeypatch.setattr(warm, "Parent", lambda seen: (_ for _ in ()).throw(warm.NotWarm("no")))
+    monkeypatch.setattr(warm, "_start", lambda seen: (_ for _ in ()).throw(warm.NotWarm("no")))
     with Session("namespaces", seen) as session:
         assert run(session, "print(1)") == "1"
     assert warm._refusals.pop(seen) == "no"
@@ -168,3 +169,58 @@ def test_idle_parents_are_not_heaped_up(tmp_path, tier):
         assert len(mine) == 2 and mine[0].files == folders[0]
     for seen in mine:
         warm._parents.pop(seen).close()
+
+
+def work(seen, source):
+    """In a grading process: what a cell prints, whether the worker's parent came from another, and who this is."""
+    with Session("namespaces", seen) as session:
+        return run(session, source), warm._parents[seen].process is None, os.getpid()
+
+
+def stay(seen, told):
+    """In a grading process: a worker with a process that stays, whose user is told; then this one waits."""
+    with Session("namespaces", seen) as session:
+        told.write_text(run(session, "import os\nif os.fork() == 0:\n    os.setsid()\n    import time\n"
+                                     "    time.sleep(600)\nprint(os.getuid())"))  # fmt: skip
+        time.sleep(600)
+
+
+WHERE = "import os, torch\nprint(os.getpid(), os.getppid(), torch.ones(2).sum().item(), sorted(os.listdir('/scratch')))"
+
+
+def test_grading_processes_share_what_one_parent_has_set_up(seen):
+    """Each has a parent of its own, forked by the first, and workers of it, one after another, that are like any."""
+    warm.start_ahead(seen)
+    with processes(2) as submit:
+        found = [future.result(60) for future in [submit(work, seen, WHERE) for _ in range(6)]]
+    assert {one[:2] for one in found} == {("1 0 2.0 ['data']", True)}
+    with Session("namespaces", seen) as session:
+        assert run(session, WHERE) == "1 0 2.0 ['data']"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="workers of their own users need root")
+def test_a_killed_grading_process_takes_its_workers_along(seen, tmp_path):
+    """Its parent was forked by another, which lives on; what it started ends all the same."""
+    warm.start_ahead(seen)
+    told = tmp_path / "user"
+    with processes(1) as submit:
+        submit(stay, seen, told)
+        deadline = time.monotonic() + 60
+        while not (told.is_file() and told.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert _owned(int(told.read_text())) >= 2
+    assert _processes(int(told.read_text())) == []
+    assert work(seen, "print(1)")[0] == "1"
+
+
+def test_without_the_first_parent_each_starts_its_own(seen):
+    """Where the one that forks parents was killed, a grading process starts one."""
+    warm.start_ahead(seen)
+    assert work(seen, "print(1)")[0] == "1"
+    os.killpg(warm._parents[seen].process.pid, signal.SIGKILL)
+    with processes(1) as submit:
+        assert submit(work, seen, "print(1)").result(60)[:2] == ("1", False)
+
+
+def _owned(uid):
+    return sum(_owner(p) == uid for p in Path("/proc").iterdir() if p.name.isdigit())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autograder import assignments
 from autograder.bench.course import BENCH
-from autograder.grading.processes import start_importing
+from autograder.grading.processes import start_ahead
 
 COURSE = "BENCH_COURSE"
 
@@ -22,8 +22,7 @@ def main() -> None:
         ensure_gradebook(BENCH, database_url(assignments.ROOT))
         return
     jobs, mode = int(sys.argv[1]), sys.argv[2]
-    if jobs > 1:
-        start_importing()
+    start_ahead(BENCH.name, "auto", several=jobs > 1)
     from autograder.grading.many import Settings, grade_many
     from autograder.nbgrader_plugin.autograde import autograde_class
 

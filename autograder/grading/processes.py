@@ -3,11 +3,13 @@
 They are forked from a process that has imported what they need and does nothing else, so that each starts at once.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -16,13 +18,18 @@ from multiprocessing.context import BaseContext
 from typing import Any
 from weakref import WeakSet
 
+from autograder.assignments import ASSIGNMENTS
+from autograder.sandbox import warm
+from autograder.sandbox.surroundings import Surroundings, surroundings
+from autograder.sandbox.tiers import NoSandbox, choose
+
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @contextmanager
 def processes(count: int) -> Iterator[Callable[..., Future[Any]]]:
     """Gives `submit` of a pool of so many processes. What they still do when the block is left ends at once."""
-    pool = ProcessPoolExecutor(count, _context(), _begin, (os.environ | ONE_THREAD,))
+    pool = ProcessPoolExecutor(count, _context(), _begin, (os.environ | ONE_THREAD, warm.sources()))
     submitted: WeakSet[Future[Any]] = WeakSet()  # a future holds its result
 
     def submit(*call: Any) -> Future[Any]:
@@ -41,9 +48,15 @@ def processes(count: int) -> Iterator[Callable[..., Future[Any]]]:
         pool.shutdown(cancel_futures=True)
 
 
-def start_importing() -> None:
-    """Start the process that grading processes are forked from; it imports while this one does."""
-    if _context().get_start_method() == "forkserver":
+def start_ahead(assignment: str, sandbox: str, *, several: bool) -> None:
+    """Start what takes seconds while this process still imports: workers' parent, and that of grading processes.
+
+    The latter only for `several` at a time. What would refuse to start is left to grading, which says why.
+    """
+    with contextlib.suppress(NoSandbox, OSError):
+        if assignment in ASSIGNMENTS and choose("none" if sandbox == "none" else "auto") == "namespaces":
+            warm.start_ahead(surroundings(ASSIGNMENTS[assignment]))
+    if several and _context().get_start_method() == "forkserver":
         with _interrupts_held():
             os.environ.update(ONE_THREAD)
             forkserver.ensure_running()
@@ -80,7 +93,7 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _begin(environment: Mapping[str, str]) -> None:
+def _begin(environment: Mapping[str, str], sources: Sequence[tuple[Surroundings, socket.socket]]) -> None:
     """A pool's processes leave Ctrl-C to the one that started them, and do not wait for ever after it was killed."""
     # not SIG_IGN, which the programs that this process starts would inherit
     signal.signal(signal.SIGINT, lambda number, frame: None)
@@ -89,6 +102,7 @@ def _begin(environment: Mapping[str, str]) -> None:
     os.environ.clear()  # the process that this one was forked from may have been started under another environment
     os.environ.update(environment)
     one_thread()
+    warm.use(sources)
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,7 @@
-"""Warm workers: one parent a grading process and kind of surroundings, and a confined child of it for each worker."""
+"""Warm workers: one parent a grading process and kind of surroundings, and a confined child of it for each worker.
+
+The parent runs in a sandbox of its own, or it was forked, all warm, by the parent that the grading command started.
+"""
 
 import atexit
 import contextlib
@@ -10,8 +13,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from autograder import limits
 from autograder.sandbox import bubblewrap
@@ -52,41 +57,21 @@ class Child:
 
 
 class Parent:
-    """The warm parent of all workers of this process that have the same surroundings."""
+    """The warm parent of all workers of this process that have the same surroundings.
 
-    def __init__(self, seen: Surroundings) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control = ours
+    It is told apart by how it ends: a sandbox of this process's own, or one that was forked inside another's.
+    """
+
+    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes] | None, errors: IO[bytes]) -> None:
+        self.control, self.process, self._errors = control, process, errors
         self.children: list[Child] = []
-        settings = {
-            "modules": list(seen.modules),
-            "nested": os.geteuid() != 0,
-            "writable": list(bubblewrap.WRITABLE),
-            "scratch": str(bubblewrap.SCRATCH),
-            "bytes": limits.SCRATCH_BYTES,
-            "files": str(FILES),
-            "below": [str(p) for p in _below_writable(seen)],
-        }
-        inside = [sys.executable, "-P", "-m", "worker.warm", str(theirs.fileno()), json.dumps(settings)]
-        with tempfile.TemporaryFile() as errors:
-            self.process = subprocess.Popen(
-                bubblewrap.command(inside, seen, files=FILES, may_fork=True),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env=bubblewrap.NO_VARIABLES,
-                start_new_session=True,
-            )
-            theirs.close()
-            if self._receive() != b"ready":
-                errors.seek(0)
-                said = errors.read()[-500:].decode(errors="replace").strip().splitlines()
-                self.close()
-                raise NotWarm(said[-1] if said else "the warm parent did not start")
+        self._itself: int | None = None
+        self._ready = False
 
     def fork(self, channel: int, confined: dict[str, object]) -> Child:
-        """A new worker that talks on `channel`. Raises NotWarm."""
+        """A new worker that talks on `channel`; the first one waits until the parent is warm. Raises NotWarm."""
+        if not self._ready:
+            self._wait()
         try:
             socket.send_fds(self.control, [json.dumps(confined).encode()], [channel])
             self.control.settimeout(limits.START_SECONDS)
@@ -108,17 +93,71 @@ class Parent:
         return not self.children
 
     def close(self) -> None:
+        """End it, and all its workers with it."""
         self.control.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self._errors.close()
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        if self._itself is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._itself, signal.SIGKILL)
+            select.select([self._itself], [], [], limits.START_SECONDS)
+            os.close(self._itself)
+            self._itself = None
 
-    def _receive(self) -> bytes:
+    def _wait(self) -> None:
         self.control.settimeout(limits.START_SECONDS)
         try:
-            return self.control.recv(1024)
+            message, descriptors, _, _ = socket.recv_fds(self.control, 1024, 1)
         except OSError:
-            return b""
+            message, descriptors = b"", []
+        self._itself = descriptors[0] if descriptors else None
+        self._ready = message == b"ready"
+        if not self._ready:
+            self._errors.seek(0)
+            said = self._errors.read()[-500:].decode(errors="replace").strip().splitlines()
+            raise NotWarm(said[-1] if said else "the warm parent did not start")
+
+
+def _start(seen: Surroundings) -> Parent:
+    """A parent in a sandbox of its own, which warms up from now on."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    settings = {
+        "modules": list(seen.modules),
+        "nested": os.geteuid() != 0,
+        "writable": list(bubblewrap.WRITABLE),
+        "scratch": str(bubblewrap.SCRATCH),
+        "bytes": limits.SCRATCH_BYTES,
+        "files": str(FILES),
+        "below": [str(p) for p in _below_writable(seen)],
+    }
+    inside = [sys.executable, "-P", "-m", "worker.warm", str(theirs.fileno()), json.dumps(settings)]
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the parent
+    with theirs:
+        process = subprocess.Popen(
+            bubblewrap.command(inside, seen, files=FILES, may_fork=True),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=bubblewrap.NO_VARIABLES,
+            start_new_session=True,
+        )
+    return Parent(ours, process, errors)
+
+
+def _forked_by(source: socket.socket) -> Parent:
+    """A parent forked by another process's, which is asked on `source`. Raises NotWarm."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, source:
+        try:
+            socket.send_fds(source, [b"null"], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise NotWarm(f"there is no warm parent to ask ({error})") from None
+    return Parent(ours, None, tempfile.TemporaryFile())
 
 
 def _below_writable(seen: Surroundings) -> list[Path]:
@@ -128,7 +167,24 @@ def _below_writable(seen: Surroundings) -> list[Path]:
 
 
 _parents: dict[Surroundings, Parent] = {}
+_sources: dict[Surroundings, socket.socket] = {}
 _refusals: dict[Surroundings, str] = {}
+
+
+def start_ahead(seen: Surroundings) -> None:
+    """Start the parent of workers with these surroundings, which warms up while this process does something else."""
+    if os.environ.get(COLD) != "1" and seen not in _parents:
+        _parents[seen] = _start(seen)
+
+
+def sources() -> list[tuple[Surroundings, socket.socket]]:
+    """What `use` takes in another process that this one starts: its parents' control sockets."""
+    return [(seen, parent.control) for seen, parent in _parents.items()]
+
+
+def use(given: Iterable[tuple[Surroundings, socket.socket]]) -> None:
+    """Have the parents of this process forked by those of another one, where it has such: that takes no time."""
+    _sources.update(given)
 
 
 def child(seen: Surroundings, channel: int, confined: dict[str, object]) -> Child:
@@ -141,7 +197,7 @@ def child(seen: Surroundings, channel: int, confined: dict[str, object]) -> Chil
         try:
             if seen not in _parents:
                 _make_room()
-                _parents[seen] = Parent(seen)
+                _parents[seen] = _forked_by(_sources.pop(seen)) if seen in _sources else _start(seen)
             return _parents[seen].fork(channel, confined)
         except NotWarm as reason:  # the parent may have been killed: another one is tried, once
             if seen in _parents:

@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -48,17 +49,30 @@ def main() -> None:
     shell = warm_up(settings["modules"])
     call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no child may look into it
     control.send(b"ready")
+    answer(control, settings, shell)
+
+
+def answer(control: socket.socket, settings: dict[str, Any], shell: Any) -> None:
+    """Fork what is asked for on `control`, until that is closed.
+
+    A message that holds limits, with a socket to talk on, asks for a worker. One that holds `null`, with another
+    control socket, asks for a parent like this one, for another grading process: see `_parent`.
+    """
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
         if not message:
             return
         made = None
         try:
-            worker = partial(_worker, descriptors[0], json.loads(message), settings, shell)
-            made = fork(worker, settings["nested"])
-            socket.send_fds(control, [b"forked"], [made])
+            limits = json.loads(message)
+            if limits is None:
+                made = fork(partial(_parent, descriptors[0], control, settings, shell), settings["nested"])
+            else:
+                made = fork(partial(_worker, descriptors[0], limits, settings, shell), settings["nested"])
+                socket.send_fds(control, [b"forked"], [made])
         except Exception as error:
-            control.send(f"{type(error).__name__}: {error}"[:500].encode())
+            if message != b"null":  # who asked for a parent finds its socket closed
+                control.send(f"{type(error).__name__}: {error}"[:500].encode())
         finally:
             for descriptor in (*descriptors, *([made] if made is not None else [])):
                 os.close(descriptor)
@@ -103,12 +117,13 @@ def fork(worker: Callable[[], None], nested: bool) -> int:
             os._exit(1)
     os.close(there)
     with os.fdopen(back, "rb") as said:
-        answer = said.read()
-    os.waitpid(between, 0)
-    if not answer.isdigit():
-        raise OSError(answer.decode(errors="replace") or "the fork did not answer")
+        told = said.read()
+    with contextlib.suppress(ChildProcessError):  # `_reap` may have been faster
+        os.waitpid(between, 0)
+    if not told.isdigit():
+        raise OSError(told.decode(errors="replace") or "the fork did not answer")
     try:
-        return os.pidfd_open(int(answer))
+        return os.pidfd_open(int(told))
     except ProcessLookupError:
         raise OSError("the worker ended at once") from None
 
@@ -116,6 +131,7 @@ def fork(worker: Callable[[], None], nested: bool) -> int:
 def _between(there: int, worker: Callable[[], None], nested: bool) -> None:
     """Make new namespaces and, as their first process, the worker; tell its number."""
     try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a student's code waits for its own children
         namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
         if nested:
             call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its maps could not be written
@@ -131,6 +147,8 @@ def _between(there: int, worker: Callable[[], None], nested: bool) -> None:
         if first == 0:
             os.close(go)
             os.read(ready, 1)
+            os.close(ready)
+            os.close(there)  # else who asked would wait until this process ends
             worker()
         os.write(there, str(first).encode())
         os.close(there)
@@ -139,6 +157,31 @@ def _between(there: int, worker: Callable[[], None], nested: bool) -> None:
     except BaseException as error:
         os.write(there, f"{type(error).__name__}: {error}"[:300].encode())
         os._exit(1)
+
+
+def _parent(number: int, beside: socket.socket, settings: dict[str, Any], shell: Any) -> None:
+    """The first process of new namespaces: a parent for one grading process, with all that this one has set up.
+
+    It answers on its own control socket, first with a descriptor of itself. When that socket is closed it ends, and so
+    do all its workers, whatever they do: their namespaces lie in its own.
+    """
+    try:
+        beside.close()
+        call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
+        signal.signal(signal.SIGCHLD, _reap)  # workers whose process in between has ended fall to the first process
+        control = socket.socket(fileno=number)
+        itself = os.pidfd_open(os.getpid())
+        socket.send_fds(control, [b"ready"], [itself])
+        os.close(itself)
+        answer(control, settings, shell)
+    finally:
+        os._exit(1)
+
+
+def _reap(*_: object) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _worker(channel: int, limits: dict[str, Any], settings: dict[str, Any], shell: Any) -> None:

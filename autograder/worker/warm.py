@@ -48,6 +48,7 @@ def main() -> None:
     settings = json.loads(sys.argv[2])
     shell = warm_up(settings["modules"])
     call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no child may look into it
+    os.nice(5)
     control.send(b"ready")
     answer(control, settings, shell)
 
@@ -58,6 +59,7 @@ def answer(control: socket.socket, settings: dict[str, Any], shell: Any) -> None
     A message that holds limits, with a socket to talk on, asks for a worker. One that holds `null`, with another
     control socket, asks for a parent like this one, for another grading process: see `_parent`.
     """
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
         if not message:
@@ -107,12 +109,40 @@ def fork(worker: Callable[[], None], nested: bool) -> int:
     """Call `worker` in a new process, the first of new namespaces; a descriptor of that process."""
     if sum(1 for _ in Path("/proc/self/task").iterdir()) != 1:
         raise NotAlone("the warm parent has more than one thread")
+    first = _fork_nested(worker) if nested else _fork(worker)
+    try:
+        return os.pidfd_open(first)
+    except ProcessLookupError:
+        raise OSError("the worker ended at once") from None
+
+
+def _fork(worker: Callable[[], None]) -> int:
+    """With the power to make namespaces. To have a process in between would copy this one's memory map twice."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    try:
+        _libc("unshare", CLONE_NEWPID)  # of the processes that are forked from now on
+        first = os.fork()
+        if first == 0:
+            try:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a student's code waits for its own children
+                _libc("unshare", CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
+                worker()
+            finally:
+                os._exit(1)
+        return first
+    finally:
+        _libc("setns", own, CLONE_NEWPID)
+        os.close(own)
+
+
+def _fork_nested(worker: Callable[[], None]) -> int:
+    """Without: a process in between makes a user namespace, in which it may make the others."""
     back, there = os.pipe()
     between = os.fork()
     if between == 0:
         try:
             os.close(back)
-            _between(there, worker, nested)
+            _between(there, worker)
         finally:
             os._exit(1)
     os.close(there)
@@ -122,26 +152,19 @@ def fork(worker: Callable[[], None], nested: bool) -> int:
         os.waitpid(between, 0)
     if not told.isdigit():
         raise OSError(told.decode(errors="replace") or "the fork did not answer")
-    try:
-        return os.pidfd_open(int(told))
-    except ProcessLookupError:
-        raise OSError("the worker ended at once") from None
+    return int(told)
 
 
-def _between(there: int, worker: Callable[[], None], nested: bool) -> None:
+def _between(there: int, worker: Callable[[], None]) -> None:
     """Make new namespaces and, as their first process, the worker; tell its number."""
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a student's code waits for its own children
-        namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
-        if nested:
-            call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its maps could not be written
-            user, group = os.getuid(), os.getgid()
-            _libc("unshare", namespaces | CLONE_NEWUSER)
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-            Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-        else:
-            _libc("unshare", namespaces)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its maps could not be written
+        user, group = os.getuid(), os.getgid()
+        _libc("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
         ready, go = os.pipe()
         first = os.fork()
         if first == 0:
@@ -166,9 +189,10 @@ def _parent(number: int, beside: socket.socket, settings: dict[str, Any], shell:
     do all its workers, whatever they do: their namespaces lie in its own.
     """
     try:
-        beside.close()
+        beside.detach()
+        os.closerange(3, number)
+        os.closerange(number + 1, 4096)
         call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
-        signal.signal(signal.SIGCHLD, _reap)  # workers whose process in between has ended fall to the first process
         control = socket.socket(fileno=number)
         itself = os.pidfd_open(os.getpid())
         socket.send_fds(control, [b"ready"], [itself])
@@ -179,6 +203,7 @@ def _parent(number: int, beside: socket.socket, settings: dict[str, Any], shell:
 
 
 def _reap(*_: object) -> None:
+    """Let go of workers that have ended."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

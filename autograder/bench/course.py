@@ -8,7 +8,7 @@ import nbformat
 
 from autograder import assignments
 from autograder.assignments import Assignment
-from autograder.bench.notebook import CALLS, CHECKS, NAME, NAMES, SETUP, SOLUTIONS, blank, notebook, submissions
+from autograder.bench.notebook import CALLS, CHECKS, EPOCHS, NAME, NAMES, SETUP, SOLUTIONS, blank, notebook, submissions
 
 BENCH = Assignment(
     NAME,
@@ -26,7 +26,7 @@ def test_{name}(student):
 '''
 
 
-def lay_out_ours(folder: Path, count: int) -> list[Path]:
+def lay_out_ours(folder: Path, count: int, epochs: int = EPOCHS) -> list[Path]:
     """A course for `autograder`, with hidden tests that make the same checks; its submissions."""
     graders = folder / "autograder" / "graders"
     folder.mkdir(parents=True)
@@ -48,31 +48,31 @@ def lay_out_ours(folder: Path, count: int) -> list[Path]:
     (graders / NAME / "test_bench.py").write_text(tests)
     for place, answers in (("release", blank()), ("source", SOLUTIONS)):
         (folder / place / NAME).mkdir(parents=True)
-        nbformat.write(notebook(answers, checks=False), folder / place / NAME / f"{NAME}.ipynb")
+        nbformat.write(notebook(answers, checks=False, epochs=epochs), folder / place / NAME / f"{NAME}.ipynb")
     text = nbformat.read(folder / "source" / NAME / f"{NAME}.ipynb", as_version=4)
     jupytext.write(text, folder / "source" / NAME / f"{NAME}.py", fmt="py:percent")
     paths = []
-    for number, made in enumerate(submissions(count)):
+    for number, made in enumerate(submissions(count, epochs)):
         paths.append(folder / "submitted" / f"student{number}" / NAME / f"{NAME}.ipynb")
         paths[-1].parent.mkdir(parents=True)
         nbformat.write(made, paths[-1])
     return paths
 
 
-def lay_out_nbgrader(folder: Path, count: int) -> None:
+def lay_out_nbgrader(folder: Path, count: int, epochs: int = EPOCHS) -> None:
     """A course for stock nbgrader: the checks stand in the notebook's test cells."""
     (folder / "source" / NAME).mkdir(parents=True)
-    nbformat.write(notebook(SOLUTIONS, checks=True), folder / "source" / NAME / f"{NAME}.ipynb")
+    nbformat.write(notebook(SOLUTIONS, checks=True, epochs=epochs), folder / "source" / NAME / f"{NAME}.ipynb")
     (folder / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.course_id = 'bench'\nc.ExecutePreprocessor.timeout = 120\n"
     )
-    for number, made in enumerate(submissions(count)):
+    for number, made in enumerate(submissions(count, epochs)):
         path = folder / "submitted" / f"student{number}" / NAME / f"{NAME}.ipynb"
         path.parent.mkdir(parents=True)
         nbformat.write(made, path)
 
 
-def lay_out_otter(folder: Path, count: int) -> list[Path]:
+def lay_out_otter(folder: Path, count: int, epochs: int = EPOCHS) -> list[Path]:
     """Submissions and tests for `otter run`: the checks stand in test files."""
     tests = folder / "tests"
     tests.mkdir(parents=True)
@@ -84,7 +84,7 @@ def lay_out_otter(folder: Path, count: int) -> list[Path]:
         test = {"name": name, "points": 2, "suites": [suite]}
         (tests / f"{name}.py").write_text(f"OK_FORMAT = True\n\ntest = {test!r}\n")
     paths = []
-    for number, made in enumerate(submissions(count)):
+    for number, made in enumerate(submissions(count, epochs)):
         paths.append(folder / f"student{number}" / f"{NAME}.ipynb")
         paths[-1].parent.mkdir()
         nbformat.write(made, paths[-1])

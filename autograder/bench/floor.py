@@ -1,4 +1,4 @@
-"""The least that grading can cost, cells and checks, warm: `python -m autograder.bench.floor COUNT MODE`."""
+"""The least that grading can cost, cells and checks, warm: `python -m autograder.bench.floor COUNT MODE EPOCHS`."""
 
 import contextlib
 import io
@@ -9,8 +9,8 @@ from autograder.bench.notebook import CALLS, CHECKS, SETUP, submissions
 
 
 def main() -> None:
-    count, mode = int(sys.argv[1]), sys.argv[2]
-    made = submissions(count)
+    count, mode, epochs = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    made = submissions(count, epochs)
     grade(made[0], mode)  # imports, fonts, the first step of an optimizer
     wall, cpu = time.monotonic(), time.process_time()
     for notebook in made:

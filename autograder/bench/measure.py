@@ -1,6 +1,7 @@
 """What one command costs: wall seconds, processor seconds and peak memory of it and all that it starts."""
 
 import contextlib
+import os
 import statistics
 import subprocess
 import tempfile
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-LOOK_SECONDS = 0.05
-LOOKS_AT_MEMORY = 40  # one of so many: the system goes through all pages for it, which takes time from what is measured
+LOOK_SECONDS = 0.25
+LOOKS_AT_MEMORY = 8  # one of so many: the system goes through all pages for it, which takes time from what is measured
 WORKERS = {"worker", "worker.warm"}  # modules that run in a sandbox
 
 
@@ -38,16 +39,23 @@ class Cost:
         return statistics.median(looks[3 * quarter :]) / max(statistics.median(looks[quarter : 2 * quarter] or (1,)), 1)
 
 
-def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost:
-    """Run `command` to its end. Processor time is what each process had used when it was last seen alive."""
+def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str], cores: int | None = None) -> Cost:
+    """Run `command` to its end, on the first `cores` processors that there are for us (None: on all).
+
+    Processor time is the most that was seen of all processes together, with that of children that had ended.
+    """
     start = time.monotonic()
-    seen: dict[tuple[int, float], float] = {}
     memory: list[int] = []
-    worker = looks = 0
+    cpu, worker, looks = 0.0, 0, 0
+    allowed = set(sorted(os.sched_getaffinity(0))[:cores])
     with (folder / "output.log").open("w+") as log:
-        process = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=folder, env=dict(environment), stdout=log, stderr=log,
+            preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+        )  # fmt: skip
         while process.poll() is None:
-            processes = _processes(process.pid, seen)
+            processes = _processes(process.pid)
+            cpu = max(cpu, _processor_seconds(processes))
             if looks % LOOKS_AT_MEMORY == 0:
                 held, largest = _memory(processes)
                 memory.append(held)
@@ -57,7 +65,7 @@ def cost_of(command: Sequence[str], folder: Path, environment: Mapping[str, str]
         wall = time.monotonic() - start
         log.seek(0)
         most = max(memory, default=0)
-        return Cost(wall, sum(seen.values()), most, process.returncode, log.read(), tuple(memory), worker)
+        return Cost(wall, cpu, most, process.returncode, log.read(), tuple(memory), worker)
 
 
 def remains() -> Iterator[str]:
@@ -69,18 +77,23 @@ def remains() -> Iterator[str]:
     yield from (str(path) for path in Path(tempfile.gettempdir()).glob("worker-*"))
 
 
-def _processes(pid: int, seen: dict[tuple[int, float], float]) -> list[psutil.Process]:
-    """The process `pid` and all below it; their processor time is noted in `seen`."""
+def _processes(pid: int) -> list[psutil.Process]:
+    """The process `pid` and all below it."""
     try:
         top = psutil.Process(pid)
-        processes = [top, *top.children(recursive=True)]
+        return [top, *top.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _processor_seconds(processes: Sequence[psutil.Process]) -> float:
+    """What they have used, and what those that have ended had used when their parents heard of it."""
+    found = 0.0
     for process in processes:
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
-            seen[process.pid, process.create_time()] = times.user + times.system
-    return processes
+            found += times.user + times.system + times.children_user + times.children_system
+    return found
 
 
 def _memory(processes: Sequence[psutil.Process]) -> tuple[int, int]:

@@ -58,6 +58,7 @@ def train(x, y, epochs, seed=0):
 """,
 }
 NAMES = {"softmax": "softmax", "attention": "attention", "layer-norm": "layer_norm", "train": "train"}
+EPOCHS = 10  # of the demonstration: little training, as in most notebooks
 MISTAKE = {"attention": SOLUTIONS["attention"].replace(" / math.sqrt(q.shape[-1])", "")}
 SETUP = {
     "softmax": "scores = torch.arange(12.0).reshape(3, 4).cos() * 3",
@@ -82,13 +83,16 @@ DEMOS = {
     "attention": "plt.figure()\nplt.imshow(attention(torch.randn(1, 30, 8), torch.randn(1, 30, 8), "
     "torch.randn(1, 30, 8))[1][0])\nplt.show()",
     "layer-norm": "plt.figure()\nplt.hist(layer_norm(torch.randn(200, 16) * 3 + 1).flatten(), 40)\nplt.show()",
-    "train": "x = torch.randn(4000, 20)\ny = (x[:, 0] * x[:, 1] > 0).long()\nhistory = train(x, y, 10)\n"
+    "train": "x = torch.randn(4000, 20)\ny = (x[:, 0] * x[:, 1] > 0).long()\nhistory = train(x, y, {epochs})\n"
     "plt.figure()\nplt.plot(history)\nplt.show()",
 }
 
 
-def notebook(answers: dict[str, str], checks: bool) -> NotebookNode:
-    """The notebook with these texts in its solution cells; with `checks` the assertions stand in the test cells."""
+def notebook(answers: dict[str, str], checks: bool, epochs: int = EPOCHS) -> NotebookNode:
+    """The notebook with these texts in its solution cells; with `checks` the assertions stand in the test cells.
+
+    Its last demonstration trains for so many `epochs`.
+    """
     cells = [_markdown("# Attention, measured"), _code("setup-imports", IMPORTS, ["setup"], locked=True)]
     for name in SOLUTIONS:
         test = f"{SETUP[name]}\nfound = {CALLS[name]}\n{CHECKS[name]}" if checks else f"assert callable({NAMES[name]})"
@@ -96,7 +100,7 @@ def notebook(answers: dict[str, str], checks: bool) -> NotebookNode:
             _markdown(f"## {name}\n\nWrite `{NAMES[name]}`."),
             _code(name, answers[name], solution=True),
             _code(f"{name}-tests", test, grade=True, locked=True, points=2),
-            _code(f"demo-{name}", DEMOS[name], ["demo"], locked=True),
+            _code(f"demo-{name}", DEMOS[name].format(epochs=epochs), ["demo"], locked=True),
             _markdown(f"What does the figure of {name} show?"),
         ]
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -108,12 +112,12 @@ def blank() -> dict[str, str]:
     return dict.fromkeys(SOLUTIONS, "# YOUR CODE HERE\nraise NotImplementedError()")
 
 
-def submissions(count: int) -> list[NotebookNode]:
+def submissions(count: int, epochs: int = EPOCHS) -> list[NotebookNode]:
     """Every third has a mistake in the attention; no two are the same file."""
     made = []
     for number in range(count):
         answers = SOLUTIONS | (MISTAKE if number % 3 == 2 else {})
-        made.append(notebook({k: f"{v.strip()}\n# {number}" for k, v in answers.items()}, checks=False))
+        made.append(notebook({k: f"{v.strip()}\n# {number}" for k, v in answers.items()}, checks=False, epochs=epochs))
     return made
 
 

@@ -9,17 +9,19 @@ from html import escape
 from pathlib import Path
 
 from autograder.bench.commands import Wait
+from autograder.bench.notebook import EPOCHS
 from autograder.bench.run import BigClass, Row, Where
 
 MODES = {"all": "everything run again", "definitions": "definitions"}
 PEERS = ("nbgrader autograde", "otter run")
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], epochs: int = EPOCHS) -> str:
     """Markdown: seconds a submission, submissions a minute, memory, and how many times each peer's speed."""
     peers = [next((row.seconds for row in rows if row.system == name), 0.0) for name in PEERS]
     lines = [
-        f"{rows[0].count} submissions, every third with a mistake, the same checks everywhere, one thread a process; "
+        f"{rows[0].count} submissions with {epochs} epochs of training in their demonstrations, every third with a "
+        "mistake, the same checks everywhere, one thread a process; "
         f"{date.today().isoformat()}, {_machine()}, Python {platform.python_version()}.",
         "",
         "| system | seconds a submission | processor seconds | a minute | peak memory | times nbgrader | times otter |",

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import Cost, cost_of, remains
-from autograder.bench.notebook import NAME
+from autograder.bench.notebook import EPOCHS, NAME
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import environment, plain_environment
 from autograder.faults import Fault
 
+ONE_CORE = "one core"
 FLOOR = {"all": "floor: all cells and checks", "definitions": "floor: definitions and checks"}
 
 
@@ -58,13 +59,19 @@ class Failed(Fault):
     """A system did not grade the submissions; one line."""
 
 
-def measure(folder: Path, peers: Path, count: int, cores: int, step: Callable[[str], None]) -> list[Row]:
-    """The floor, alone and on all cores at once, then every system once, in scratch folders below `folder`."""
-    rows = [_floor("all", count, 1), _floor("all", count, cores), _floor("definitions", count, 1)]
-    for system, prepare in _systems(folder, peers, cores):
+def measure(
+    folder: Path, peers: Path, count: int, cores: int, step: Callable[[str], None], epochs: int = EPOCHS
+) -> list[Row]:
+    """The floor, alone and on all cores at once, then every system once, in scratch folders below `folder`.
+
+    Peers, which grade one submission after another, have all cores; of ours only what is so named has one.
+    """
+    floors = (("all", 1), ("all", cores), ("definitions", 1))
+    rows = [_floor(mode, count, processes, epochs) for mode, processes in floors]
+    for system, prepare in _systems(folder, peers, cores, epochs):
         step(system)
         command, where, variables = prepare(count)
-        cost = cost_of(command, where, variables)
+        cost = cost_of(command, where, variables, 1 if system.endswith(ONE_CORE) else None)
         if cost.code != 0:
             last = cost.output.strip().splitlines()[-1:] or ["it said nothing"]
             raise Failed(f"{system} ended with exit code {cost.code}: {last[0][:300]}")
@@ -76,7 +83,7 @@ def big_class(folder: Path, count: int, cores: int, mode: str) -> BigClass:
     """Grade a whole class in one run."""
     line, course, variables = _ours(folder / f"class-{cores}-{mode}", count, cores, mode)
     before = set(remains())
-    cost = cost_of(line, course, variables)
+    cost = cost_of(line, course, variables, cores)
     if cost.code != 0:
         raise Failed(f"a class of {count} was not graded: {cost.output[-300:]}")
     row = Row(f"ours, a class of {count}", count, cost)
@@ -99,9 +106,9 @@ def where_time_goes(folder: Path, count: int) -> list[Where]:
     return found
 
 
-def _floor(mode: str, count: int, processes: int) -> Row:
+def _floor(mode: str, count: int, processes: int, epochs: int) -> Row:
     """The cells and the checks alone, in processes that have imported everything and work at the same time."""
-    line = [sys.executable, "-m", "autograder.bench.floor", str(count), mode]
+    line = [sys.executable, "-m", "autograder.bench.floor", str(count), mode, str(epochs)]
     started = [
         subprocess.Popen(line, env=plain_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(processes)
@@ -117,9 +124,9 @@ def _floor(mode: str, count: int, processes: int) -> Row:
 Prepared = tuple[list[str], Path, dict[str, str]]
 
 
-def _ours(course: Path, count: int, jobs: int, mode: str) -> Prepared:
+def _ours(course: Path, count: int, jobs: int, mode: str, epochs: int = EPOCHS) -> Prepared:
     """The course with its gradebook, which nbgrader's has from `generate_assignment`, too."""
-    lay_out_ours(course, count)
+    lay_out_ours(course, count, epochs)
     program = [sys.executable, "-P", "-m", "autograder.bench.ours"]
     variables = plain_environment(Path(sys.executable).parent) | {COURSE: str(course)}
     made = cost_of([*program, "prepare"], course, variables)
@@ -128,15 +135,17 @@ def _ours(course: Path, count: int, jobs: int, mode: str) -> Prepared:
     return [*program, str(jobs), mode], course, variables
 
 
-def _systems(folder: Path, peers: Path, cores: int) -> Iterator[tuple[str, Callable[[int], Prepared]]]:
+def _systems(
+    folder: Path, peers: Path, cores: int, epochs: int = EPOCHS
+) -> Iterator[tuple[str, Callable[[int], Prepared]]]:
     own = Path(sys.executable).parent
 
     def ours(jobs: int, mode: str) -> Callable[[int], Prepared]:
-        return lambda count: _ours(folder / f"ours-{jobs}-{mode}", count, jobs, mode)
+        return lambda count: _ours(folder / f"ours-{jobs}-{mode}", count, jobs, mode, epochs)
 
     def nbgrader(count: int) -> Prepared:
         course = folder / "nbgrader"
-        lay_out_nbgrader(course, count)
+        lay_out_nbgrader(course, count, epochs)
         variables = plain_environment(own)
         made = cost_of([str(own / "nbgrader"), "generate_assignment", NAME], course, variables)
         if made.code != 0:
@@ -145,7 +154,7 @@ def _systems(folder: Path, peers: Path, cores: int) -> Iterator[tuple[str, Calla
 
     def otter(count: int) -> Prepared:
         course = folder / "otter"
-        paths = lay_out_otter(course, count)
+        paths = lay_out_otter(course, count, epochs)
         programs = environment(peers)
         variables = plain_environment(programs)
         python = str(programs / "python")
@@ -159,7 +168,7 @@ def _systems(folder: Path, peers: Path, cores: int) -> Iterator[tuple[str, Calla
 
     yield "nbgrader autograde", nbgrader
     yield "otter run", otter
-    yield "ours, everything run again, one core", ours(1, "all")
+    yield f"ours, everything run again, {ONE_CORE}", ours(1, "all")
     yield f"ours, everything run again, {cores} cores", ours(cores, "all")
-    yield "ours, one core", ours(1, "definitions")
+    yield f"ours, {ONE_CORE}", ours(1, "definitions")
     yield f"ours, {cores} cores", ours(cores, "definitions")

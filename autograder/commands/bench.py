@@ -13,6 +13,7 @@ from autograder.grading.processes import cores
 from data.download import cache_folder
 
 CLASS = 200  # submissions of a large course
+MUCH = 100  # epochs of training
 
 
 def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
@@ -21,6 +22,9 @@ def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         count_of_cores = cores()
         rows = measure(Path(folder), cache_folder() / "bench-peers", count, count_of_cores, say)
+        trained = measure(
+            Path(folder) / "training", cache_folder() / "bench-peers", max(2, count // 4), count_of_cores, say, MUCH
+        )
         classes = []
         for mode, jobs in product(("all", "definitions"), sorted({1, count_of_cores})):
             say(f"a class of {CLASS}, {mode}, {jobs} at a time")
@@ -28,9 +32,11 @@ def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
         say("where our time goes")
         phases = where_time_goes(Path(folder), min(count, 9))
     say("what else people wait for")
-    text = "\n".join(
-        [table(rows), table_of_classes(classes), table_of_phases(phases), table_of_waits(waits(everything))]
-    )
+    tables = [
+        table(rows), table(trained, MUCH), table_of_classes(classes), table_of_phases(phases),
+        table_of_waits(waits(everything)),
+    ]  # fmt: skip
+    text = "\n".join(tables)
     write_whole(output / "bench.md", text)
     write_whole(output / "bench.svg", chart(rows))
     print(text, end="")

@@ -113,7 +113,7 @@ class Session:
         if self._watch is not None:
             self._watch.close()
         self._started.kill()
-        self._started.wait()
+        self._started.let_go()
         self._errors.close()
 
     def _ended(self) -> Died:

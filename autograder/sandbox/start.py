@@ -40,7 +40,7 @@ class Started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
-    def wait(self) -> None:
+    def let_go(self) -> None:
         """After `kill`: wait for the end, and remove what it has left."""
         try:
             self.process.wait(limits.START_SECONDS)

@@ -38,7 +38,7 @@ class Child:
 
     descriptor: int
     pid: int
-    ended: bool = False
+    killed: bool = False
 
     def inside(self) -> bubblewrap.Inside:
         return bubblewrap.Inside(self.pid)
@@ -48,12 +48,14 @@ class Child:
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
 
-    def wait(self) -> None:
-        """After `kill`: until it has ended."""
-        if not self.ended:
-            select.select([self.descriptor], [], [], limits.START_SECONDS)
-            os.close(self.descriptor)
-            self.ended = True
+    def let_go(self) -> None:
+        """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later."""
+        self.killed = True
+
+    def end(self) -> None:
+        """Until the system has cleared it away."""
+        select.select([self.descriptor], [], [], limits.START_SECONDS)
+        os.close(self.descriptor)
 
 
 class Parent:
@@ -72,6 +74,7 @@ class Parent:
         """A new worker that talks on `channel`; the first one waits until the parent is warm. Raises NotWarm."""
         if not self._ready:
             self._wait()
+        self._clear(1)
         try:
             socket.send_fds(self.control, [json.dumps(confined).encode()], [channel])
             self.control.settimeout(limits.START_SECONDS)
@@ -89,8 +92,7 @@ class Parent:
 
     def idle(self) -> bool:
         """Whether no worker of it is left, which would end with it."""
-        self.children = [child for child in self.children if not child.ended]
-        return not self.children
+        return all(child.killed for child in self.children)
 
     def close(self) -> None:
         """End it, and all its workers with it."""
@@ -106,6 +108,14 @@ class Parent:
             select.select([self._itself], [], [], limits.START_SECONDS)
             os.close(self._itself)
             self._itself = None
+        self._clear(0)
+
+    def _clear(self, most: int) -> None:
+        """Wait until all but `most` of the workers that were killed are gone."""
+        dying = [child for child in self.children if child.killed]
+        for child in dying[: len(dying) - most]:
+            child.end()
+            self.children.remove(child)
 
     def _wait(self) -> None:
         self.control.settimeout(limits.START_SECONDS)

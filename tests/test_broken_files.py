@@ -13,7 +13,7 @@ from nbgrader.converters import Autograde, GenerateFeedback
 from typer.testing import CliRunner
 
 from autograder.cli import app
-from autograder.grading import many
+from autograder.grading import many, run
 from autograder.grading.many import NotAllGraded, grade_many
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.notebooks.course import convert, course_config
@@ -99,14 +99,14 @@ def test_files_of_odd_names_are_graded_and_named_in_one_line(tmp_path):
 @pytest.mark.usefixtures("toy_course", "tier")
 def test_a_fault_of_ours_in_one_submission_stops_no_other(tmp_path, monkeypatch):
     """An exception that nobody thought of is a could-not-run result with its place, not its text."""
-    real = many.grade_notebook
+    real = run.grade_notebook
 
     def faulty(path: Path, *rest: Any, **how: Any) -> Any:
         if path.stem == "ada":
             raise RuntimeError("the student's own words")
         return real(path, *rest, **how)
 
-    monkeypatch.setattr(many, "grade_notebook", faulty)
+    monkeypatch.setattr(run, "grade_notebook", faulty)
     paths = [put(tmp_path / f"{name}.ipynb", text()) for name in ("ada", "zoe")]
     code, _, result = grade(paths, tmp_path / "out")
     assert (code, result("zoe")["score"]) == (0, 6)

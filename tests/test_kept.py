@@ -140,7 +140,7 @@ def test_a_refused_file_is_kept_and_a_grader_at_fault_is_not(grade, tmp_path, mo
     assert "unchanged" not in grade()
     assert "not JSON" in (again := grade()) and "(unchanged)" in again
     with monkeypatch.context() as patch:
-        patch.setattr("autograder.grading.many.grade_notebook", lambda *_, **how: 1 / 0)
+        patch.setattr("autograder.grading.run.grade_notebook", lambda *_, **how: 1 / 0)
         assert "ZeroDivisionError" in grade("--force")
         assert not grade_one(tmp_path / "ada.ipynb", Settings("toy")).lasting
     assert "not JSON" in (now := grade()) and "unchanged" not in now

@@ -8,6 +8,7 @@ import pytest
 from nbformat import NotebookNode
 
 from autograder.feedback.clean import CleanNotebook, clean_attachments, clean_notebook, clean_outputs, clean_text
+from autograder.feedback.outputs import new_output
 
 EVIL = "<script>alert(1)</script>"
 
@@ -239,3 +240,20 @@ def test_rendering_keeps_the_graders_html_and_no_other():
     assert "text/html" not in notebook.cells[1].outputs[0].data
     assert notebook.cells[2].cell_type == "code" and notebook.cells[2].source == EVIL
     assert 300_000 < sum(len(cell.source) for cell in notebook.cells) < 301_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("stream", {"name": "stderr", "text": "x"}),
+        ("error", {"ename": "E", "evalue": "why", "traceback": ["line"]}),
+        ("display_data", {"data": {"text/plain": "x"}}),
+        ("display_data", {"data": {"image/png": "x"}, "metadata": {"image/png": {"alt": "what it shows"}}}),
+        ("execute_result", {"data": {"text/plain": "1"}, "execution_count": None}),
+    ],
+)
+def test_outputs_are_those_of_nbformat(kind, fields):
+    """What we put together without the format's own check is the same, and would pass it."""
+    made = new_output(kind, **fields)
+    assert made == nbformat.v4.new_output(kind, **fields)
+    assert all(type(part) is NotebookNode for part in (made, *(v for v in made.values() if isinstance(v, dict))))

@@ -7,6 +7,7 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.feedback.outputs import new_output
 from autograder.feedback.clean import clean_notebook, clean_text, is_test_cell
 from autograder.grading.result import CellOutcome, Result, TestOutcome
 
@@ -36,7 +37,7 @@ def feedback_outputs(outcome: CellOutcome) -> list[NotebookNode]:
     score = clamped_score(outcome)
     shown = f"{number(score)} of {number(outcome.max_score)} points"
     outputs = [
-        nbformat.v4.new_output(
+        new_output(
             "execute_result",
             {"text/plain": repr(score), "text/html": f"<div><b>{shown}</b></div>"},
             execution_count=None,
@@ -47,14 +48,14 @@ def feedback_outputs(outcome: CellOutcome) -> list[NotebookNode]:
             "text/plain": "\n\n".join(_as_text(test) for test in outcome.tests),
             "text/html": f'<ul class="list-group">{"".join(_as_html(test) for test in outcome.tests)}</ul>',
         }
-        outputs.append(nbformat.v4.new_output("display_data", data))
+        outputs.append(new_output("display_data", data))
     return outputs
 
 
 def picture_output(png: bytes, caption: str) -> NotebookNode:
     """A picture of ours below a test cell."""
     data = {"image/png": base64.b64encode(png).decode(), "text/plain": caption}
-    return nbformat.v4.new_output("display_data", data, metadata=OURS)
+    return new_output("display_data", data, metadata=OURS)
 
 
 def _pictures(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
@@ -73,8 +74,8 @@ def _captioned(output: NotebookNode) -> list[NotebookNode]:
     caption = clean_text(output.data.get("text/plain", ""), 500)
     words = {"text/plain": caption, "text/html": f"<div>{html.escape(caption)}</div>"}
     return [
-        nbformat.v4.new_output("display_data", words),
-        nbformat.v4.new_output("display_data", output.data, metadata={"image/png": {"alt": caption}}),
+        new_output("display_data", words),
+        new_output("display_data", output.data, metadata={"image/png": {"alt": caption}}),
     ]
 
 
@@ -90,7 +91,7 @@ def attach_feedback(notebook: NotebookNode, result: Result) -> None:
             shown = pictures.get(cell.metadata.nbgrader.grade_id, [])
             cell.outputs = [*feedback_outputs(outcome or CellOutcome(0.0, points)), *shown]
         elif cell.cell_type == "code" and cell.outputs and cell.metadata.get("course", {}).get("not_rerun"):
-            label = nbformat.v4.new_output("display_data", {"text/plain": NOT_RERUN})
+            label = new_output("display_data", {"text/plain": NOT_RERUN})
             cell.outputs = [label, *(output for output in cell.outputs if output != label)]
     notebook.cells.insert(0, _summary(result))
 

@@ -9,6 +9,7 @@ from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from traitlets import Bool
 
+from autograder.feedback.outputs import new_output
 from autograder.feedback.pictures import ATTACHMENTS, CELL_CHARACTERS, JPEG, PNG, Allowance, clean_picture
 
 TEXT_CHARACTERS = 20_000  # of one output
@@ -52,19 +53,19 @@ def _clean_output(output: dict[str, Any]) -> NotebookNode | None:
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return nbformat.v4.new_output("stream", name=name, text=clean_text(output.get("text")))
+        return new_output("stream", name=name, text=clean_text(output.get("text")))
     if kind == "error":
         trace = output.get("traceback")
         lines = [clean_text(line) for line in trace[:100]] if isinstance(trace, list) else []
         name, value = clean_text(output.get("ename"), 200), clean_text(output.get("evalue"), 2000)
-        return nbformat.v4.new_output("error", ename=name, evalue=value, traceback=lines)
+        return new_output("error", ename=name, evalue=value, traceback=lines)
     if kind in ("execute_result", "display_data") and isinstance(output.get("data"), dict):
         data = {}
         if picture := clean_picture(output["data"].get("image/png")):
             data["image/png"] = picture
         if text := clean_text(output["data"].get("text/plain")):
             data["text/plain"] = text
-        return nbformat.v4.new_output("display_data", data) if data else None
+        return new_output("display_data", data) if data else None
     return None
 
 

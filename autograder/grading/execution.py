@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
 from autograder import limits
 from autograder.feedback.clean import clean_outputs, clean_text
+from autograder.feedback.outputs import new_output
 from autograder.grading.result import Mode
 from autograder.grading.room import Room
 from autograder.notebooks.rebuild import grade_id

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
 from autograder import limits
+from autograder.feedback.outputs import new_output
 
 LINE = (
     f"(More is not shown: all cells together may show {limits.SHOWN_PICTURE_BYTES // 2**20} MB of pictures and "

@@ -10,6 +10,7 @@ FILES = (
     "commands/check.py",
     "feedback/__init__.py",
     "feedback/clean.py",
+    "feedback/outputs.py",
     "feedback/pictures.py",
     "files.py",
     "grading/__init__.py",

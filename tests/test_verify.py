@@ -74,6 +74,18 @@ def test_a_variant_that_is_wrong_is_refused(monkeypatch):
 
 
 @pytest.mark.usefixtures("one_device")
+def test_a_variant_that_some_inputs_refuse_is_found(monkeypatch):
+    """What a test lets through with one course secret it must let through with any: so several draws are tried."""
+    sometimes = (
+        "\n\n_right = LayerNorm.forward\nLayerNorm.forward = lambda self, x: _right(self, x) + float(4 < x.max() < 5)"
+    )
+    variant = Correct("x", "layer-norm", reference_cells(TF)["layer-norm"] + sometimes, "wrong for some inputs")
+    bank_of(monkeypatch, kills, "correct_variants", [variant])
+    once, often = ({t.name for t in kills.try_correct(TF.name, 0, draws=draws).refused} for draws in (0, 10))
+    assert "test_norm_values" in often - once
+
+
+@pytest.mark.usefixtures("one_device")
 def test_follow_through_is_looked_at(monkeypatch):
     """Without stand-ins, a wrong attention drags down what rests on it, and verification says so."""
     number = numbered(a_wrong("sdpa").id)

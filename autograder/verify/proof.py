@@ -15,6 +15,7 @@ from autograder.verify.pool import Task, spread
 
 NAMED = 0.95  # least share of the bank that must be named rightly
 DRAWS_AT_A_TIME = 50
+DRAWS_OF_CORRECT = 10  # of the hidden inputs, for each correct variant
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ def _tasks(assignment: Assignment, quick: bool) -> list[Task]:
     chosen = _one_a_clause(assignment) if quick else range(len(wrong))
     correct = correct_variants(assignment)
     first_of = {variant.cell: n for n, variant in reversed(list(enumerate(correct)))}
-    tasks = [Task(try_correct, (name, n)) for n in (first_of.values() if quick else range(len(correct)))]
+    draws_of_correct = (("draws", 0 if quick else DRAWS_OF_CORRECT),)
+    tried = first_of.values() if quick else range(len(correct))
+    tasks = [Task(try_correct, (name, n), draws_of_correct) for n in tried]
     options = (("prints", not quick), ("follow", True))
     tasks = [*tasks, *(Task(try_wrong, (name, n), options) for n in chosen)]
     if quick:

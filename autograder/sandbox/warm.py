@@ -61,7 +61,7 @@ class Child:
 class Parent:
     """The warm parent of all workers of this process that have the same surroundings.
 
-    It is told apart by how it ends: a sandbox of this process's own, or one that was forked inside another's.
+    It lies in a sandbox of this process's own, which `process` is, or was forked inside that of another process.
     """
 
     def __init__(self, control: socket.socket, process: subprocess.Popen[bytes] | None, errors: IO[bytes]) -> None:

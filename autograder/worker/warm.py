@@ -35,7 +35,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
     16384,
     1 << 18,
 )
-PR_SET_DUMPABLE, PR_SET_PDEATHSIG = 4, 1
+PR_SET_DUMPABLE = 4
+NICE = 5  # workers, like grading processes, come behind what records results
 MESSAGE_BYTES = 65536
 
 
@@ -48,7 +49,7 @@ def main() -> None:
     settings = json.loads(sys.argv[2])
     shell = warm_up(settings["modules"])
     call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no child may look into it
-    os.nice(5)
+    os.nice(NICE)
     control.send(b"ready")
     answer(control, settings, shell)
 

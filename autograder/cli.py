@@ -1,5 +1,7 @@
 """The command line. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
+import atexit
+import gc
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +12,8 @@ from typer.core import TyperGroup
 from autograder.grading.processes import start_ahead
 from autograder.interrupt import KEPT, end, leave, on_interrupt, wind_up
 from autograder.student_check.command_line import Quiet, check, stop
+
+atexit.register(gc.freeze)  # else Python looks through all objects once more as it ends: 0.2 s, 0.6 with torch
 
 
 class Interruptible(TyperGroup):

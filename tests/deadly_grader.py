@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def grade(path: Path, settings: object) -> str:
-    """A process that the system kills, for want of memory say; a machine whose disk is full; a long wait; or a grade."""
+    """A process that the system kills, for want of memory say; a full disk; a long wait; or a grade, told to a file."""
     if path.stem.startswith("ada"):
         os.kill(os.getpid(), signal.SIGKILL)
     if path.stem == "broke":
@@ -15,4 +15,6 @@ def grade(path: Path, settings: object) -> str:
     if path.stem == "slow":
         path.write_text(str(os.getpid()))
         time.sleep(60)
+    if path.stem.startswith("told"):
+        path.touch()
     return "graded"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,20 @@ def test_a_killed_grading_process_costs_one_submission(deadly):
     paths = [Path(f"{name}.ipynb") for name in ("ben", "ada", "cleo", "dan", "ada-2", "eve", "finn")]
     found = [(p.stem, g if g == "graded" else g.result.status) for p, g in many._in_processes(paths, deadly, 2)]
     assert sorted(found) == sorted((p.stem, "could-not-run" if "ada" in p.stem else "graded") for p in paths)
+
+
+@pytest.mark.usefixtures("toy_course")
+def test_grading_gets_little_ahead_of_recording(deadly, tmp_path):
+    """Results would pile up in memory, and at the end be left to one core, while the others have nothing to do."""
+    paths = [tmp_path / f"told-{number}.ipynb" for number in range(12)]
+    outcomes = many._in_processes(paths, deadly, 2)
+    found, graded = [next(outcomes)], 1 + 2 * many.AHEAD
+    deadline = time.monotonic() + 30
+    while len(list(tmp_path.iterdir())) < graded and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert len(list(tmp_path.iterdir())) == graded
+    assert sorted(path for path, _ in [*found, *outcomes]) == sorted(paths)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -7,8 +7,9 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from autograder.feedback.clean import CleanNotebook, clean_attachments, clean_notebook, clean_outputs, clean_text
+from autograder.feedback.clean import clean_attachments, clean_notebook, clean_outputs, clean_text
 from autograder.feedback.outputs import new_output
+from autograder.feedback.rendering import CleanNotebook
 
 EVIL = "<script>alert(1)</script>"
 

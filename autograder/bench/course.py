@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import jupytext
 import nbformat
 
 from autograder import assignments
@@ -28,6 +27,8 @@ def test_{name}(student):
 
 def lay_out_ours(folder: Path, count: int, epochs: int = EPOCHS) -> list[Path]:
     """A course for `autograder`, with hidden tests that make the same checks; its submissions."""
+    import jupytext  # takes a while, and who grades the course imports this module, too
+
     graders = folder / "autograder" / "graders"
     folder.mkdir(parents=True)
     shutil.copy(assignments.ROOT / "nbgrader_config.py", folder)

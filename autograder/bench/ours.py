@@ -3,6 +3,8 @@
 With `prepare` in their place it makes the course's gradebook.
 """
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -21,6 +23,7 @@ def main() -> None:
 
         ensure_gradebook(BENCH, database_url(assignments.ROOT))
         return
+    atexit.register(gc.freeze)  # as the command line does
     jobs, mode = int(sys.argv[1]), sys.argv[2]
     start_ahead(BENCH.name, "auto", several=jobs > 1)
     from autograder.grading.many import Settings, grade_many

@@ -5,17 +5,13 @@ from itertools import islice
 from typing import Any
 
 import nbformat
-from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
-from traitlets import Bool
 
 from autograder.feedback.outputs import new_output
-from autograder.feedback.pictures import ATTACHMENTS, CELL_CHARACTERS, JPEG, PNG, Allowance, clean_picture
+from autograder.feedback.pictures import ATTACHMENTS, CELL_CHARACTERS, JPEG, PNG, clean_picture
 
 TEXT_CHARACTERS = 20_000  # of one output
-PAGE_CHARACTERS = 300_000  # of all sources: parsing a hostile 20,000 of them can take two seconds
 OUTPUTS = 60  # of one cell
-NOT_SHOWN = "(picture not shown: the page has too many)"
 # CSI and OSC sequences, then control characters other than tab and newline
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CUT = re.compile(r"\n\.\.\. \(\d{1,12} more characters\)\Z")  # what was cut once says how much
@@ -133,39 +129,3 @@ def _clean_metadata(metadata: Any) -> NotebookNode:
         if isinstance(metadata.get(key), bool):
             kept[key] = metadata[key]
     return nbformat.from_dict(kept)
-
-
-class CleanNotebook(Preprocessor):
-    """Cleans once more at rendering, in feedback pages and the formgrader: a graded file may come from elsewhere."""
-
-    enabled = Bool(True).tag(config=True)
-
-    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        clean_notebook(nb, keep_feedback=True)
-        _keep_bearable_pictures(nb)
-        left = PAGE_CHARACTERS
-        for cell in nb.cells:
-            if len(cell.source) > left:
-                cell.source = f"{cell.source[:left]}\n# ... (cut here: the notebook is too long to show)"
-            left = max(0, left - len(cell.source))
-            if cell.cell_type == "raw":
-                # nbconvert prints a raw cell as HTML
-                cell.cell_type = "code"
-                cell.update(outputs=[], execution_count=None)
-        return nb, resources
-
-
-def _keep_bearable_pictures(notebook: NotebookNode) -> None:
-    """Describe the pictures of a clean notebook that the student's cells have made, and leave out what is too much."""
-    room = Allowance()
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []) if not is_test_cell(cell) else ():
-            if picture := output.get("data", {}).get("image/png"):
-                if room.takes(picture):
-                    name = cell.metadata.get("nbgrader", {}).get("grade_id", cell.id)
-                    output.metadata["image/png"] = {"alt": f"figure of the student's cell {name}"}
-                else:
-                    output.data = nbformat.from_dict({"text/plain": NOT_SHOWN})
-        kept = {n: b for n, b in cell.get("attachments", {}).items() if all(map(room.takes, b.values()))}
-        if "attachments" in cell:
-            cell.attachments = nbformat.from_dict(kept)

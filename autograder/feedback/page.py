@@ -27,7 +27,7 @@ def rendering_config() -> Config:
     config = Config()
     config.HTMLExporter.sanitize_html = True
     config.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown.markdown_to_html"}
-    config.HTMLExporter.preprocessors = ["autograder.feedback.clean.CleanNotebook"]
+    config.HTMLExporter.preprocessors = ["autograder.feedback.rendering.CleanNotebook"]
     config.FeedbackExporter.exclude_input_prompt = True  # the page's styles leave prompts on lines of their own
     config.FeedbackExporter.exclude_output_prompt = True
     config.GenerateFeedback.exporter_class = "autograder.feedback.page.FeedbackExporter"

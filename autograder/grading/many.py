@@ -1,12 +1,14 @@
 """Grade many notebooks, several at a time, one thread each; what happens to one of them happens to no other."""
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,7 @@ from data.errors import DataError
 FAULTS = (NoSandbox, CannotStart, GraderFault, DataError, OSError)
 MOST_FAULTS = 3
 SECOND_TRY_SECONDS = 2.0
+AHEAD = 2  # notebooks a process that are being graded, wait for it, or for who takes their outcomes
 
 Outcomes = Generator[tuple[Path, Graded | Exception], None, None]
 
@@ -109,11 +112,24 @@ def _in_processes(paths: Sequence[Path], settings: Settings, jobs: int) -> Outco
 
 
 def _until_killed(left: list[Path], settings: Settings, jobs: int) -> Outcomes:
-    """What a pool of processes gives until all is done or one of them is killed; `left` keeps what it did not."""
+    """What a pool of processes gives until all is done or one of them is killed; `left` keeps what it did not.
+
+    It gets little ahead of who takes the outcomes. Else those would pile up, and the last ones be left to one core.
+    """
     with processes(min(jobs, len(left))) as submit:
-        waiting: dict[Future[Graded], Path] = {submit(grade_one, path, settings): path for path in left}
-        for done in as_completed(waiting):
+        coming = iter(tuple(left))
+        waiting: dict[Future[Graded], Path] = {}
+
+        def hand_out() -> None:
+            with contextlib.suppress(BrokenProcessPool):  # all that waits hears of it, too
+                for path in islice(coming, AHEAD * jobs - len(waiting)):
+                    waiting[submit(grade_one, path, settings)] = path
+
+        hand_out()
+        while waiting:
+            done = next(iter(wait(waiting, return_when=FIRST_COMPLETED).done))
             path = waiting.pop(done)  # so that nothing keeps what it gave
+            hand_out()
             try:
                 outcome: Graded | Exception = done.result()
             except BrokenProcessPool:

@@ -1,5 +1,6 @@
 """The benchmark: the same work and the same marks for every system, and numbers that are measured."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ from autograder.bench.notebook import CHECKS, SOLUTIONS, submissions
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import plain_environment
 from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
-from autograder.bench.run import Row, _systems, big_class, where_time_goes
+from autograder.bench.run import Row, _systems, big_class, real_class, where_time_goes
 from autograder.misconceptions.bank import correct_variants, wrong_versions
 
 
@@ -105,8 +106,16 @@ def test_a_class_in_one_run_is_told_of(tmp_path, tier):
     big = replace(big_class(tmp_path, 4, 2, "definitions"), left=("process 7",))
     twice = replace(big.row.cost, wall=2 * big.row.cost.wall)
     text = table_of_classes([replace(big, cores=1, row=replace(big.row, cost=twice)), big])
-    assert "| a class of 4 |" in text and "| definitions | 2 |" in text and "| 2.00 |" in text
+    assert "| 4, bench | definitions | 2 |" in text and "| 2.00 |" in text
     assert text.endswith("Left behind: process 7.\n")
+
+
+def test_a_class_of_a_real_assignment_is_graded(tmp_path, tier):
+    """What is measured is grading of the demonstration's samples, with a result each."""
+    big = real_class(tmp_path, ASSIGNMENTS["llm-internals"], 1, 1)
+    assert (big.notebook, big.row.count, big.row.cost.code) == ("llm-internals", 1, 0)
+    result = json.loads((tmp_path / "class-1-llm-internals" / "results" / "student0.json").read_text())
+    assert result["score"] == result["max_score"] and table_of_classes([big]).count("| 1, llm-internals |") == 1
 
 
 def test_the_gradebook_is_there_before_the_clock_runs(tmp_path, tier):

@@ -39,18 +39,18 @@ def table(rows: Sequence[Row], epochs: int = EPOCHS) -> str:
 
 def table_of_classes(found: Sequence[BigClass]) -> str:
     """Markdown: whole classes in one run each; what was left behind is told below."""
-    alone = {big.mode: big.row.seconds for big in found if big.cores == 1}
+    alone = {(big.notebook, big.mode): big.row.seconds for big in found if big.cores == 1}
     lines = [
-        f"| a class of {found[0].row.count} | cores | seconds a submission | times one core | processor seconds "
-        "| peak memory | memory, last quarter by second |",
-        "|---|---|---|---|---|---|---|",
+        "| a class of | what is run | cores | seconds a submission | times one core | processor seconds | peak memory "
+        "| memory, last quarter by second |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for big in found:
-        cost, row = big.row.cost, big.row
-        times = f"{alone[big.mode] / row.seconds:.2f}" if big.mode in alone else ""
+        cost, row, one = big.row.cost, big.row, alone.get((big.notebook, big.mode))
+        times = f"{one / row.seconds:.2f}" if one else ""
         lines.append(
-            f"| {MODES[big.mode]} | {big.cores} | {row.seconds:.2f} | {times} | {row.processor:.2f} "
-            f"| {cost.memory / 2**20:.0f} MB | {cost.growth():.2f} |"
+            f"| {row.count}, {big.notebook} | {MODES[big.mode]} | {big.cores} | {row.seconds:.2f} | {times} "
+            f"| {row.processor:.2f} | {cost.memory / 2**20:.0f} MB | {cost.growth():.2f} |"
         )
     left = sorted({what for big in found for what in big.left})
     return "\n".join([*lines, "", f"Left behind: {', '.join(left) or 'nothing'}."]) + "\n"

@@ -1,17 +1,21 @@
 """All systems on the same submissions, one after the other; what each costs."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
+from autograder.assignments import Assignment
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.notebook import EPOCHS, NAME
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import environment, plain_environment
+from autograder.demo.submissions import place_samples
 from autograder.faults import Fault
 
 ONE_CORE = "one core"
@@ -47,8 +51,12 @@ class Where:
 
 @dataclass(frozen=True)
 class BigClass:
-    """A class that was graded in one go: its cost, and processes and folders that were there afterwards only."""
+    """A class that was graded in one go: its cost, and processes and folders that were there afterwards only.
 
+    `notebook` is an assignment's name, or the benchmark's own.
+    """
+
+    notebook: str
     mode: str
     cores: int
     row: Row
@@ -80,14 +88,37 @@ def measure(
 
 
 def big_class(folder: Path, count: int, cores: int, mode: str) -> BigClass:
-    """Grade a whole class in one run."""
+    """Grade a whole class's copies of the benchmark's notebook in one run."""
     line, course, variables = _ours(folder / f"class-{cores}-{mode}", count, cores, mode)
+    return _in_one_go(NAME, mode, count, cores, line, course, variables)
+
+
+def real_class(folder: Path, assignment: Assignment, count: int, cores: int) -> BigClass:
+    """Grade a whole class's submissions of an assignment: the demonstration's samples, again and again.
+
+    This is `autograder grade`, which writes results and feedback, and no gradebook.
+    """
+    place = folder / f"class-{cores}-{assignment.name}"
+    place_samples(assignment, place / "samples")
+    samples = sorted((place / "samples").glob(f"*/{assignment.name}/*.ipynb"))
+    paths = [place / f"student{number}.ipynb" for number in range(count)]
+    for path, sample in zip(paths, cycle(samples), strict=False):
+        shutil.copy(sample, path)
+    own = Path(sys.executable).parent
+    line = [str(own / "autograder"), "grade", *map(str, paths), "--assignment", assignment.name]
+    line += ["--output", str(place / "results"), "--jobs", str(cores), "--quiet"]
+    return _in_one_go(assignment.name, "definitions", count, cores, line, place, plain_environment(own))
+
+
+def _in_one_go(
+    notebook: str, mode: str, count: int, cores: int, line: list[str], course: Path, variables: Mapping[str, str]
+) -> BigClass:
     before = set(remains())
     cost = cost_of(line, course, variables, cores)
     if cost.code != 0:
         raise Failed(f"a class of {count} was not graded: {cost.output[-300:]}")
     row = Row(f"ours, a class of {count}", count, cost)
-    return BigClass(mode, cores, row, tuple(sorted(set(remains()) - before)))
+    return BigClass(notebook, mode, cores, row, tuple(sorted(set(remains()) - before)))
 
 
 def where_time_goes(folder: Path, count: int) -> list[Where]:

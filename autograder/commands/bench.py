@@ -4,15 +4,17 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
+from autograder.assignments import ASSIGNMENTS
 from autograder.bench.commands import waits
 from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
-from autograder.bench.run import big_class, measure, where_time_goes
+from autograder.bench.run import big_class, measure, real_class, where_time_goes
 from autograder.commands.progress import Say
 from autograder.files import write_whole
 from autograder.grading.processes import cores
 from data.download import cache_folder
 
 CLASS = 200  # submissions of a large course
+REAL, REAL_CLASS = ASSIGNMENTS["transformer-fundamentals"], 36  # four of each sample; ten seconds of computing each
 MUCH = 100  # epochs of training
 
 
@@ -29,6 +31,9 @@ def bench(count: int, output: Path, everything: bool, quiet: bool) -> None:
         for mode, jobs in product(("all", "definitions"), sorted({1, count_of_cores})):
             say(f"a class of {CLASS}, {mode}, {jobs} at a time")
             classes.append(big_class(Path(folder), CLASS, jobs, mode))
+        for jobs in sorted({1, count_of_cores}):
+            say(f"a class of {REAL_CLASS}, {REAL.name}, {jobs} at a time")
+            classes.append(real_class(Path(folder), REAL, REAL_CLASS, jobs))
         say("where our time goes")
         phases = where_time_goes(Path(folder), min(count, 9))
     say("what else people wait for")

@@ -44,3 +44,11 @@ def test_processes_are_ready_and_see_this_ones_environment(monkeypatch):
         assert all(frozen > 10_000 and not held for _, _, frozen, held, _ in found)
         origins |= {origin for *_, origin in found}
     assert len(origins) == 1 and origins != {os.getpid()}
+
+
+@pytest.mark.parametrize("module", ["autograder.grading.imported", "autograder.commands.check"])
+def test_who_renders_no_page_does_not_import_what_does(module):
+    """It takes a fifth of a second: of each start of grading, and of each check of a student's."""
+    program = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "nbformat" in loaded and not {"nbconvert", "mistune"} & set(loaded)

@@ -1,4 +1,4 @@
-"""Whether marks depend on how grading runs: `python -m autograder.bench.modes FOLDER EVERY`.
+"""Whether marks depend on how grading runs: `python -m autograder.bench.modes FOLDER EVERY [ASSIGNMENT ...]`.
 
 Grades the demonstration's samples and every EVERY-th version of the misconception bank, wrong and correct, several
 times: on all cores, warm; a tenth of them one after another; the samples with everything run again; and all of them on
@@ -18,7 +18,7 @@ import nbformat
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
-from autograder.demo.submissions import place_samples
+from autograder.demo.submissions import place_samples, sample_file
 from autograder.grading.processes import cores
 from autograder.grading.result import Mode
 from autograder.misconceptions.bank import correct_variants, wrong_versions
@@ -66,10 +66,10 @@ def ways(cores: int) -> list[Way]:
 
 def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
     """Files of the samples and of every `every`-th version in the bank."""
-    place_samples(assignment, folder / "samples")
     paths = []
-    for path in sorted((folder / "samples").glob(f"*/{assignment.name}/*.ipynb")):
-        paths.append(path.replace(folder / f"sample-{path.parent.parent.name}.ipynb"))
+    for sample in place_samples(assignment, folder / "samples"):
+        placed = sample_file(assignment, folder / "samples", sample)
+        paths.append(placed.replace(folder / f"sample-{sample.student}.ipynb"))
     solved = nbformat.read(assignment.solution, as_version=4)
     for version in [*wrong_versions(assignment), *correct_variants(assignment)][::every]:
         notebook = copy.deepcopy(solved)
@@ -103,11 +103,12 @@ def _marks(result: Path) -> str:
 
 def main() -> None:
     folder, every = Path(sys.argv[1]), int(sys.argv[2])
+    assignments = [ASSIGNMENTS[name] for name in sys.argv[3:]] or list(ASSIGNMENTS.values())
     paths: dict[str, list[Path]] = {}
     first: dict[str, Outcome] = {}
     different = 0
-    for way in ways(cores()):  # one way after another, so that the slowest comes last for both assignments
-        for assignment in ASSIGNMENTS.values():
+    for way in ways(cores()):  # one way after another, so that the slowest comes last for all assignments
+        for assignment in assignments:
             place = folder / assignment.name
             place.mkdir(parents=True, exist_ok=True)
             files = paths.get(assignment.name) or submissions(assignment, place, every)

@@ -15,10 +15,11 @@ from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.notebook import EPOCHS, NAME
 from autograder.bench.ours import COURSE
 from autograder.bench.peers import environment, plain_environment
-from autograder.demo.submissions import place_samples
+from autograder.demo.submissions import place_samples, sample_file
 from autograder.faults import Fault
 
 ONE_CORE = "one core"
+GREEDY = {"ivan"}  # samples whose lists grow until they are ended
 FLOOR = {"all": "floor: all cells and checks", "definitions": "floor: definitions and checks"}
 
 
@@ -96,11 +97,12 @@ def big_class(folder: Path, count: int, cores: int, mode: str) -> BigClass:
 def real_class(folder: Path, assignment: Assignment, count: int, cores: int) -> BigClass:
     """Grade a whole class's submissions of an assignment: the demonstration's samples, again and again.
 
-    This is `autograder grade`, which writes results and feedback, and no gradebook.
+    This is `autograder grade`, which writes results and feedback, and no gradebook. A sample that takes all memory it
+    is allowed is left out, since how much memory grading itself needs could not be seen beside it.
     """
     place = folder / f"class-{cores}-{assignment.name}"
-    place_samples(assignment, place / "samples")
-    samples = sorted((place / "samples").glob(f"*/{assignment.name}/*.ipynb"))
+    placed = [sample for sample in place_samples(assignment, place / "samples") if sample.student not in GREEDY]
+    samples = [sample_file(assignment, place / "samples", sample) for sample in placed]
     paths = [place / f"student{number}.ipynb" for number in range(count)]
     for path, sample in zip(paths, cycle(samples), strict=False):
         shutil.copy(sample, path)

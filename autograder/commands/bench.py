@@ -14,7 +14,7 @@ from autograder.grading.processes import cores
 from data.download import cache_folder
 
 CLASS = 200  # submissions of a large course
-REAL, REAL_CLASS = ASSIGNMENTS["transformer-fundamentals"], 36  # four of each sample
+REAL, REAL_CLASS = ASSIGNMENTS["transformer-fundamentals"], 32  # four of each sample
 MUCH = 100  # epochs of training
 
 

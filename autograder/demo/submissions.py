@@ -64,7 +64,7 @@ def place_samples(assignment: Assignment, submitted: Path) -> list[Sample]:
     Raises NotASample, before anything is written, where that would replace what is no sample.
     """
     samples = STORIES[assignment.name]
-    targets = {s: submitted / s.student / assignment.name / f"{assignment.stem}.ipynb" for s in samples}
+    targets = {sample: sample_file(assignment, submitted, sample) for sample in samples}
     for target in targets.values():
         if target.exists() and SAMPLE_MARK not in target.read_text(errors="replace"):
             raise NotASample(f"{target} is not a sample submission: the demonstration does not overwrite it")
@@ -74,6 +74,11 @@ def place_samples(assignment: Assignment, submitted: Path) -> list[Sample]:
         notebook.metadata["title"] = f"{SAMPLE_MARK}: {sample.story}"
         write_whole(target, nbformat.writes(notebook) + "\n")
     return list(samples)
+
+
+def sample_file(assignment: Assignment, submitted: Path, sample: Sample) -> Path:
+    """Where `place_samples` writes this one's notebook."""
+    return submitted / sample.student / assignment.name / f"{assignment.stem}.ipynb"
 
 
 def _answered(solved: NotebookNode, student: str, assignment: Assignment) -> NotebookNode:

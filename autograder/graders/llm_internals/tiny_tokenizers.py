@@ -56,15 +56,29 @@ def byte_level(texts: Sequence[str], size: int = 340, trim: bool = True) -> Tiny
 
 
 def word_piece(texts: Sequence[str], size: int = 150) -> TinyTokenizer:
-    """WordPiece in lower case with [CLS] and [SEP], as BERT uses it."""
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.decoder = decoders.WordPiece(cleanup=False)
-    _train(made, texts, trainers.WordPieceTrainer, size, list(BERT_SPECIALS.values()))
+    """WordPiece in lower case with [CLS] and [SEP], as BERT uses it; the same for the same texts in every process.
+
+    The library's trainer numbers the pieces "##x" as a hash table yields them, and so decides ties in another way in
+    each process. Here they are numbered before it starts.
+    """
+    specials = list(BERT_SPECIALS.values())
+    learner = _word_piece_of({})
+    letters = set(filter(str.isalnum, learner.normalizer.normalize_str(" ".join(texts))))
+    inside = [f"##{letter}" for letter in sorted(letters)]
+    _train(learner, texts, trainers.WordPieceTrainer, size, [*specials, *inside])
+    made = _word_piece_of(learner.get_vocab())
+    made.add_special_tokens(specials)
     ends = [(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return TinyTokenizer(made.to_str(), BERT_SPECIALS)
+
+
+def _word_piece_of(vocabulary: dict[str, int]) -> Tokenizer:
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece(cleanup=False)
+    return made
 
 
 def byte_fallback(texts: Sequence[str], size: int = 380) -> TinyTokenizer:

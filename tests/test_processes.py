@@ -19,10 +19,13 @@ print(cores())
 
 
 def look(name: str) -> tuple[str | None, bool, int, bool, int]:
-    """What a grading process finds: a variable, whether all is imported, frozen objects, SIGINT held back, its origin."""
+    """What a grading process finds: a variable, whether all is imported, frozen objects, SIGINT held back, its origin.
+
+    Frozen are none where garbage is not collected.
+    """
     held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     ready = "autograder.grading.many" in sys.modules
-    return os.environ.get(name), ready, gc.get_freeze_count(), held, os.getppid()
+    return os.environ.get(name), ready, gc.get_freeze_count() * gc.isenabled(), held, os.getppid()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")

@@ -44,6 +44,12 @@ def test_workers_are_forked(seen):
     assert warm._parents[seen] is parent
 
 
+def test_garbage_is_collected(seen):
+    """The parent does without while it imports; a student's cells do not."""
+    with Session("namespaces", seen) as session:
+        assert run(session, "import gc; print(gc.isenabled(), gc.get_freeze_count() > 10_000)") == "True True"
+
+
 def test_cold_workers_can_be_asked_for(seen, monkeypatch):
     """With the variable set, every worker starts anew."""
     monkeypatch.setenv(warm.COLD, "1")

@@ -83,6 +83,7 @@ def answer(control: socket.socket, settings: dict[str, Any], shell: Any) -> None
 
 def warm_up(modules: list[str]) -> Any:
     """Import `modules`, and do once what is slow the first time; the shell for all. Nothing here may start a thread."""
+    gc.disable()  # imports make much that stays, and each look through all of it would find nothing
     import torch
 
     from . import landlock, seccomp, space  # noqa: F401 - so that no child has to
@@ -101,6 +102,7 @@ def warm_up(modules: list[str]) -> Any:
     figure = Figure(figsize=(1, 1))
     figure.subplots().set_title("x")
     figure.savefig(io.BytesIO(), format="png")  # finds the fonts
+    gc.enable()
     gc.collect()
     gc.freeze()  # a child that collects its garbage would otherwise touch, and so copy, all of this memory
     return shell

@@ -14,7 +14,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 setup: $(READY)
-	$(BIN)/python -m data
+	$(BIN)/autograder prepare
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from autograder.grading.processes import start_ahead
+from autograder.batch.processes import start_ahead
+from autograder.course.course import this_course
 from autograder.interrupt import KEPT, end, leave, on_interrupt, wind_up
 from autograder.student_check.command_line import Quiet, check, stop
 
@@ -104,6 +105,17 @@ def release(
     from autograder.commands.release import build
 
     _guarded(build, assignment, solutions, quiet)
+
+
+@app.command()
+def prepare(
+    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch the data sets and models that the assignments need; what is there and intact is kept."""
+    from autograder.commands.prepare import prepare as run
+
+    _guarded(run, assignment, quiet)
 
 
 @app.command()
@@ -224,11 +236,11 @@ def publish(
 
 
 def _guarded(command: object, *arguments: object) -> None:
-    """Run a command; its `CommandError` and the known faults of an installation become one line and exit code 2."""
+    """Run a command on this course; the known faults of an installation become one line and exit code 2."""
     from autograder.commands.errors import KNOWN
 
     try:
         with on_interrupt(wind_up):
-            command(*arguments)  # type: ignore[operator]
+            command(this_course(), *arguments)  # type: ignore[operator]
     except KNOWN as error:
         stop(error)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from autograder.grading.execution import Budget, Execution
-from autograder.grading.plugin import Finding, Pass
-from autograder.grading.pytest_run import run_pass
+from autograder.testing.plugin import Finding, Pass
+from autograder.testing.pytest_run import run_pass
 from autograder.sandbox import bubblewrap, landlock
 from autograder.sandbox.session import Session
 from autograder.sandbox.surroundings import NOTHING, Surroundings

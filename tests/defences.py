@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from autograder import limits
-from autograder.assignments import ROOT
+from autograder.course.assignment import ROOT
 from autograder.sandbox import bubblewrap, keeper, landlock, start, warm
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import Tier

@@ -12,11 +12,11 @@ from nbformat import NotebookNode
 from nbgrader import api
 from nbgrader.preprocessors import ComputeChecksums
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.course import assignment as assignments
+from autograder.course.assignment import Assignment
 from autograder.grading.graded import Graded
-from autograder.grading.result import CellOutcome, Result
-from autograder.grading.result import TestOutcome as Outcome
+from autograder.results.result import CellOutcome, Result
+from autograder.results.result import TestOutcome as Outcome
 from autograder.notebooks import course as configured
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild

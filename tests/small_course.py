@@ -6,11 +6,11 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.course import assignment as assignments
+from autograder.course.assignment import Assignment
 from autograder.notebooks import hidden_rows
-from data import movie_snippets
-from data.examples import Example, Splits
+from autograder.graders.data_sets import movie_snippets
+from autograder.datasets.examples import Example, Splits
 
 SMALL = Assignment(
     "small-course", upstream={"double": (), "mean": ()}, defines={"double": ("double",), "mean": ("mean",)}

@@ -11,9 +11,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder import assignments
-from autograder.grading.many import Settings, grade_many
-from autograder.grading.result import Result
+from autograder.course import assignment as assignments
+from autograder.batch.many import Settings, grade_many
+from autograder.results.result import Result
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course, with_cell  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parent.parent

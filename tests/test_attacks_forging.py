@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from autograder.grading import expect, follow_through
+from autograder.testing import expect, follow_through
 from autograder.sandbox.session import Died, Raised, Session, TimedOut
 from tests.attack_tools import findings, said
 from tests.defences import stopped_by

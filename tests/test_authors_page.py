@@ -8,9 +8,9 @@ from textwrap import dedent
 
 import pytest
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as TF
-from autograder.grading.draw import Draw
-from autograder.grading.graded import declared_points
+from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as TF
+from autograder.testing.draw import Draw
+from autograder.notebooks.released import declared_points
 from tests.checkout import ROOT, copy_checkout, run_in
 
 PAGE = (ROOT / "docs" / "graders.md").read_text()
@@ -19,9 +19,9 @@ BANK = f"autograder/misconceptions/{TF.stem}"
 # what `release` and `verify` do with this one component, without running the solved notebook and the other components
 PROGRAM = """
 import json
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as tf
+from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as tf
 from autograder.diagnosis.fingerprints import stale
-from autograder.misconceptions.bank import clauses, correct_variants, wrong_versions
+from autograder.bank.versions import clauses, correct_variants, wrong_versions
 from autograder.notebooks.build import build_release, build_solution
 from autograder.notebooks.consistent import refuse_slips
 from autograder.verify import kills

@@ -2,9 +2,9 @@
 
 import pytest
 
-from autograder.assignments import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
-from autograder.misconceptions import bank
-from autograder.misconceptions.bank import BadBank, clauses, correct_variants, wrong_versions
+from autograder.course.assignment import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
+from autograder.bank import bank
+from autograder.bank.versions import BadBank, clauses, correct_variants, wrong_versions
 
 BOTH = pytest.mark.parametrize("assignment", ASSIGNMENTS.values(), ids=ASSIGNMENTS)
 ENTRY = 'mistake = "It is wrong."\nhint = "Look again."\nclauses = ["sdpa.scaling"]\n'

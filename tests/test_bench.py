@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import nbformat
 
-from autograder.assignments import ASSIGNMENTS
+from autograder.course.assignment import ASSIGNMENTS
 from autograder.bench.commands import help_of_the_command, public_checks
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import Cost, cost_of
@@ -18,7 +18,7 @@ from autograder.bench.ours import COURSE
 from autograder.bench.peers import plain_environment
 from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
 from autograder.bench.run import Row, _systems, big_class, real_class, where_time_goes
-from autograder.misconceptions.bank import correct_variants, wrong_versions
+from autograder.bank.versions import correct_variants, wrong_versions
 
 
 def test_all_systems_get_the_same_submissions(tmp_path):

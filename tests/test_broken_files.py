@@ -14,8 +14,9 @@ from nbgrader.converters import Autograde, GenerateFeedback
 from typer.testing import CliRunner
 
 from autograder.cli import app
-from autograder.grading import many, run
-from autograder.grading.many import NotAllGraded, grade_many
+from autograder.batch import many
+from autograder.grading import grade as run
+from autograder.batch.many import NotAllGraded, grade_many
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.notebooks.course import convert, course_config
 from autograder.notebooks.read import read_submission

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autograder import student_check
-from autograder.assignments import ASSIGNMENTS, ROOT
+from autograder.course.assignment import ASSIGNMENTS, ROOT
 from autograder.cli import app
 
 

@@ -13,10 +13,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
 
-from autograder import assignments
-from autograder.grading import cluster
-from autograder.grading.cluster import Cluster, ClusterError, grade_on_cluster
-from autograder.grading.many import Settings, grade_one
+from autograder.course import assignment as assignments
+from autograder.batch import cluster
+from autograder.batch.cluster import Cluster, ClusterError, grade_on_cluster
+from autograder.batch.many import Settings, grade_one
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course", "tier")
@@ -151,7 +151,7 @@ def test_a_worker_with_more_threads_refuses(cluster_of, tmp_path):
 def test_another_version_of_the_course_is_refused(cluster_of, tmp_path, monkeypatch):
     """A worker whose graders are not the controller's grades nothing."""
     started = cluster_of(1)
-    monkeypatch.setattr("autograder.grading.cluster.course_digest", lambda assignment: "another")
+    monkeypatch.setattr("autograder.batch.cluster.course_digest", lambda assignment: "another")
     with pytest.raises(ClusterError, match="another version"):
         list(grade_on_cluster(submissions(tmp_path, 1), SETTINGS, started))
 

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder.assignments import ASSIGNMENTS, LLM_INTERNALS, ROOT, TRANSFORMER_FUNDAMENTALS, Assignment
+from autograder.course.assignment import ASSIGNMENTS, LLM_INTERNALS, ROOT, TRANSFORMER_FUNDAMENTALS, Assignment
 from autograder.notebooks.colab import ColabLinks
 
 MACHINE = Path(__file__).with_name("colab_machine.py")

@@ -8,8 +8,8 @@ import pytest
 from small_course import MEAN, SMALL, TEXT, change_text, content, make_course, silent
 from typer.testing import CliRunner
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.course import assignment as assignments
+from autograder.course.assignment import ASSIGNMENTS, Assignment
 from autograder.cli import app
 from autograder.commands import release
 from autograder.notebooks.build import build_release

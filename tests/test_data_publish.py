@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from autograder import assignments
-from data import clause_order, movie_snippets, prepare, publish
-from data.errors import DataError
-from data.examples import Example
-from data.manifest import source
-from data.movie_snippets import normalise
-from data.publish import PUBLIC, content, table, write_public
-from data.secret import derive
+from autograder.course import assignment as assignments
+from autograder.graders.transformer_fundamentals.data_sets import clause_order
+from autograder.graders.data_sets import movie_snippets
+from autograder.datasets import prepare, public_files as publish
+from autograder.faults import DataError
+from autograder.datasets.examples import Example
+from autograder.datasets.manifest import source
+from autograder.graders.data_sets.movie_snippets import normalise
+from autograder.datasets.public_files import PUBLIC, content, table, write_public
+from autograder.datasets.secret import derive
 
 NAMES = ("movie_snippets", "clause_order")
 

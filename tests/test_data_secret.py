@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data import secret
-from data.errors import DataError
+from autograder.datasets import secret
+from autograder.faults import DataError
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
+from autograder.course.assignment import ASSIGNMENTS
+from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
 from autograder.demo.submissions import STORIES
-from autograder.grading.graded import declared_points
-from autograder.grading.result import Result
+from autograder.notebooks.released import declared_points
+from autograder.results.result import Result
 from tests.checkout import copy_checkout, run_in
 
 NAME, STEM = ASSIGNMENT.name, ASSIGNMENT.stem

@@ -11,8 +11,8 @@ import click
 import pytest
 import typer
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as TF
+from autograder.course.assignment import ASSIGNMENTS
+from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as TF
 from autograder.cli import app
 from tests.checkout import ROOT, copy_checkout, run_in
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autograder.grading.draw import Draw
+from autograder.testing.draw import Draw
 
 
 def test_same_seed_same_inputs():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
-from autograder.grading.in_process import without_accelerator
-from autograder.misconceptions.bank import wrong_versions
+from autograder.course.assignment import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from autograder.testing.in_process import without_accelerator
+from autograder.bank.versions import wrong_versions
 from autograder.verify.trial import find, plain
 
 EMPTY = {

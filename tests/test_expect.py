@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from autograder.grading import expect
-from autograder.grading.expect import Mistake
+from autograder.testing import expect
+from autograder.testing.expect import Mistake
 from autograder.worker.wire import Opaque
 
 SYMPTOM, CAUSE = "The output is wrong.", "Look at the scaling."

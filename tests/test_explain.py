@@ -10,15 +10,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from autograder import assignments
+from autograder.course import assignment as assignments
 from autograder.cli import app
 from autograder.commands.explain import WARNING, explain
 from autograder.diagnosis.replay import Failure
-from autograder.grading.draw import Draw
-from autograder.grading.run import grade_notebook
+from autograder.testing.draw import Draw
+from autograder.grading.grade import grade_notebook
 from autograder.reporting.values import difference, shown
 from autograder.worker.wire import Handle, Opaque
-from data.secret import derive
+from autograder.datasets.secret import derive
 from tests.toy_course import DOUBLE, QUADRUPLE, TOY, lay_out, notebook
 
 LAYER = """
@@ -34,7 +34,7 @@ MORE = '''"""More hidden tests of the toy assignment."""
 
 import pytest
 
-from autograder.grading import expect
+from autograder.testing import expect
 
 
 @pytest.mark.points(1, cell="double")

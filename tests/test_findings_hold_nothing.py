@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS
-from autograder.grading.in_process import without_accelerator
+from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS
+from autograder.testing.in_process import without_accelerator
 from autograder.verify.trial import find
 from tests.attack_tools import findings
 from tests.toy_course import toy_course  # noqa: F401

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 
 from autograder.feedback.page import feedback_page
-from autograder.grading.result import Result
-from autograder.grading.run import grade_notebook
+from autograder.results.result import Result
+from autograder.grading.grade import grade_notebook
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, rebuild
 from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course  # noqa: F401

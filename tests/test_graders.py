@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.grading.graded import declared_points
+from autograder.course.assignment import ASSIGNMENTS
+from autograder.notebooks.released import declared_points
 
 
 def hidden_tests(assignment):

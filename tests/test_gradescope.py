@@ -8,12 +8,12 @@ import zipfile
 
 import pytest
 
-from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from autograder.course.assignment import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.commands.gradescope import write_package
 from autograder.gradescope.results import nothing_to_grade, results
-from autograder.grading.graded import declared_points
-from autograder.grading.result import CellOutcome, Result, TestOutcome
-from data.download import cache_folder
+from autograder.notebooks.released import declared_points
+from autograder.results.result import CellOutcome, Result, TestOutcome
+from autograder.datasets.download import cache_folder
 from tests.checkout import ROOT
 
 TF = TRANSFORMER_FUNDAMENTALS

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 
 from autograder import limits
-from autograder.grading.result import Result
-from autograder.grading.run import grade_notebook
+from autograder.results.result import Result
+from autograder.grading.grade import grade_notebook
 from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course, with_cell  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course", "tier")

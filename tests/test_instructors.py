@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder import assignments
+from autograder.course import assignment as assignments
 from autograder.collecting.roster import read_roster
 from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
 from autograder.nbgrader_plugin.late import extensions

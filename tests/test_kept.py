@@ -9,13 +9,13 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from autograder import assignments
+from autograder.course import assignment as assignments
 from autograder.cli import app
-from autograder.grading import digest
-from autograder.grading.digest import course_digest, grading_digest, submission_digest
-from autograder.grading.kept import longest_first, read_result, still_holds
-from autograder.grading.many import Settings, grade_one
-from autograder.grading.result import CellOutcome, Result
+from autograder.batch import digest
+from autograder.batch.digest import course_digest, grading_digest, submission_digest
+from autograder.batch.unchanged import longest_first, read_result, still_holds
+from autograder.batch.many import Settings, grade_one
+from autograder.results.result import CellOutcome, Result
 from tests.toy_course import DOUBLE, QUADRUPLE, TOY, lay_out, notebook
 
 PLAIN = Result("toy", "ada.ipynb", "graded", 3.0, 6.0, 1.5, {"double-tests": CellOutcome(3.0, 3.0)}, tier="landlock")
@@ -140,7 +140,7 @@ def test_a_refused_file_is_kept_and_a_grader_at_fault_is_not(grade, tmp_path, mo
     assert "unchanged" not in grade()
     assert "not JSON" in (again := grade()) and "(unchanged)" in again
     with monkeypatch.context() as patch:
-        patch.setattr("autograder.grading.run.grade_notebook", lambda *_, **how: 1 / 0)
+        patch.setattr("autograder.grading.grade.grade_notebook", lambda *_, **how: 1 / 0)
         assert "ZeroDivisionError" in grade("--force")
         assert not grade_one(tmp_path / "ada.ipynb", Settings("toy")).lasting
     assert "not JSON" in (now := grade()) and "unchanged" not in now

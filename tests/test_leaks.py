@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from small_course import ANSWER, GRADER, RESERVE, SMALL, make_course, names, silent
 
-from autograder.assignments import ROOT, Assignment
+from autograder.course.assignment import ROOT, Assignment
 from autograder.notebooks.build import build_release
 from autograder.notebooks.leaks import Leak, ReleaseRefused, find_leaks
 

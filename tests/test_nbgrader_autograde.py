@@ -12,9 +12,9 @@ from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader_course import RIGHT, TINY, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
 
 from autograder.feedback.page import FeedbackExporter
-from autograder.grading.digest import grading_digest, submission_digest
+from autograder.batch.digest import grading_digest, submission_digest
 from autograder.grading.graded import Graded
-from autograder.grading.result import Result
+from autograder.results.result import Result
 from autograder.nbgrader_plugin import record
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url

@@ -9,10 +9,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from autograder.assignments import LLM_INTERNALS as ASSIGNMENT
-from autograder.grading.run import grade_notebook
+from autograder.course.assignment import LLM_INTERNALS as ASSIGNMENT
+from autograder.grading.grade import grade_notebook
 from autograder.notebooks.execute import run
-from data.prepare import prepare
+from autograder.datasets.prepare import prepare
 
 CONTEXT, END = 128, "<|endoftext|>"
 

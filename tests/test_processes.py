@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from autograder.grading.processes import cores, processes, start_ahead
+from autograder.batch.processes import cores, processes, start_ahead
 
 FIRST_CORE = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from autograder.grading.processes import cores
+from autograder.batch.processes import cores
 print(cores())
 """
 

@@ -12,13 +12,13 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
+from autograder.course import assignment as assignments
+from autograder.course.assignment import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
 from autograder.notebooks.build import build_release
 from autograder.publishing.packages import student_requirements
-from data import movie_snippets
-from data.secret import course_secret
+from autograder.graders.data_sets import movie_snippets
+from autograder.datasets.secret import course_secret
 from tests.checkout import ROOT, run_in
 from tests.small_course import RESERVE, SMALL, make_course, silent
 

@@ -6,8 +6,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from autograder.assignments import Assignment
-from autograder.grading.run import _stored_names
+from autograder.course.assignment import Assignment
+from autograder.grading.grade import _stored_names
 from autograder.notebooks.rebuild import BoundedParser, WrongNotebook, grade_id, rebuild
 
 real = ast.parse

@@ -8,8 +8,8 @@ import pytest
 from nbgrader.api import Gradebook
 from small_course import cells, change_text, content, make_course, names, silent
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, ROOT, Assignment
+from autograder.course import assignment as assignments
+from autograder.course.assignment import ASSIGNMENTS, ROOT, Assignment
 from autograder.notebooks import swap
 from autograder.notebooks.build import build_release
 from autograder.notebooks.course import NotConverted
@@ -139,7 +139,7 @@ def test_an_interrupted_swap_is_put_right(course: Assignment) -> None:
     before = content(target)
     target.rename(target.with_name(".small-course.old"))
     target.with_name(".small-course.new").mkdir()
-    with swap.workshop(target):
+    with swap.staging(target):
         assert content(target) == before
     assert names(target.parent) == ["small-course"]
 
@@ -149,7 +149,7 @@ def test_a_swap_that_fails_brings_the_old_folder_back(tmp_path: Path) -> None:
     target = tmp_path / "release"
     target.mkdir()
     (target / "old").touch()
-    with swap.workshop(target) as shop, pytest.raises(OSError):
-        swap.swap(shop / "not-there", target)
+    with swap.staging(target) as stage, pytest.raises(OSError):
+        swap.swap(stage / "not-there", target)
     assert names(target) == ["old"]
     assert names(tmp_path) == ["release"]

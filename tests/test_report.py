@@ -10,13 +10,13 @@ import pytest
 from nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
-from autograder import assignments
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS
+from autograder.course import assignment as assignments
+from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
-from autograder.grading.graded import declared_points
-from autograder.grading.result import CellOutcome, Result
-from autograder.grading.result import TestOutcome as Outcome
-from autograder.misconceptions.bank import wrong_versions
+from autograder.notebooks.released import declared_points
+from autograder.results.result import CellOutcome, Result
+from autograder.results.result import TestOutcome as Outcome
+from autograder.bank.versions import wrong_versions
 from autograder.reporting.figures import COLOURS
 from autograder.reporting.gather import KINDS, gather, kind_of
 from autograder.reporting.page import report_page

@@ -5,8 +5,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_output
 
 from autograder import limits
-from autograder.grading.room import LINE, Room
-from autograder.grading.run import grade_notebook
+from autograder.grading.shown_outputs import LINE, Room
+from autograder.grading.grade import grade_notebook
 from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course, with_cell  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course", "tier")

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from small_course import DOUBLE, cells, change_text, content, make_course, names, silent
 
-from autograder.assignments import ROOT, Assignment
+from autograder.course.assignment import ROOT, Assignment
 from autograder.notebooks import build
 from autograder.notebooks.build import build_release, build_solution
 from autograder.notebooks.course import course_config

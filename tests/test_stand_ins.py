@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
-from autograder.grading.draw import Draw
-from autograder.grading.reference import reference as reference_of
-from autograder.grading.subject import Reference
+from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
+from autograder.testing.draw import Draw
+from autograder.testing.reference import reference as reference_of
+from autograder.testing.subject import Reference
 
 IDS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 0, 0]])
 MASK = (IDS != 0).long()

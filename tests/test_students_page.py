@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autograder import limits
-from autograder.assignments import ASSIGNMENTS, ROOT
+from autograder.course.assignment import ASSIGNMENTS, ROOT
 
 PAGE = (ROOT / "docs" / "students.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (\S.*)$", PAGE, re.MULTILINE)

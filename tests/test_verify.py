@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from autograder.course.assignment import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
 from autograder.commands import verify as command
 from autograder.diagnosis import fingerprints
-from autograder.grading.in_process import without_accelerator
-from autograder.misconceptions.bank import Correct, correct_variants, reference_cells, wrong_versions
+from autograder.testing.in_process import without_accelerator
+from autograder.bank.versions import Correct, correct_variants, reference_cells, wrong_versions
 from autograder.verify import kills, pairs, proof
 from autograder.verify.flakiness import try_draws
 from autograder.verify.matrix import page
@@ -95,7 +95,7 @@ def test_follow_through_is_looked_at(monkeypatch):
 
 
 def _plain_verdicts(found):
-    from autograder.grading.follow_through import Verdict, earning
+    from autograder.testing.follow_through import Verdict, earning
 
     by_cell = {c: [f for f in found.findings if f.cell == c] for c in TF.upstream}
     return {c: Verdict(earning(fs), {}) for c, fs in by_cell.items()}
@@ -117,7 +117,7 @@ def test_compensating_pair_is_found(monkeypatch):
 
 def test_chance_that_refuses_is_counted(monkeypatch):
     """A test that refuses the reference for some draws is reported with its number of refusals."""
-    from autograder.grading import direct, expect
+    from autograder.testing import hidden_tests as direct, expect
     from autograder.verify import flakiness
 
     def test_coin(draw):

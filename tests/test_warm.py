@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.grading.processes import processes
+from autograder.batch.processes import processes
 from autograder.sandbox import warm
 from autograder.sandbox.session import Died, Session
 from autograder.sandbox.surroundings import Surroundings

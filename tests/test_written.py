@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograder.grading.written import advice
+from autograder.notebooks.written import advice
 from tests.toy_course import TOY
 
 LONG = replace(TOY, paragraphs=2)

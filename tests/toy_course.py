@@ -9,8 +9,8 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.course import assignment as assignments
+from autograder.course.assignment import Assignment
 
 TOY = Assignment(
     "toy",
@@ -24,7 +24,7 @@ TESTS = '''"""Hidden tests of the toy assignment."""
 
 import pytest
 
-from autograder.grading import expect
+from autograder.testing import expect
 
 
 @pytest.mark.points(2, cell="double", role="value")

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from autograder import assignments
+from autograder.course import assignment as assignments
 from tests.toy_course import TOY
 
 assignments.ROOT = Path(os.environ["TOY_COURSE"])

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.assignments import ASSIGNMENTS, ROOT, Assignment
 from autograder.bench.peers import plain_environment
+from autograder.course.assignment import Assignment
+from autograder.course.course import Course
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def public_checks(assignment: Assignment) -> Wait:
     from autograder.notebooks.rebuild import grade_id
     from autograder.sandbox.session import Session
 
-    prepared = prepare_submission(ROOT / "solutions" / assignment.name / f"{assignment.stem}.ipynb", assignment)
+    prepared = prepare_submission(assignment.solution, assignment)
     checks: dict[str, float] = {}
     with Session(prepared.tier, prepared.seen) as session:
         for number, cell in enumerate(prepared.notebook.cells):
@@ -52,9 +53,9 @@ def release_and_verify(assignment: Assignment) -> list[Wait]:
     ]
 
 
-def waits(everything: bool) -> list[Wait]:
-    found = [help_of_the_command(), *map(public_checks, ASSIGNMENTS.values())]
-    for assignment in ASSIGNMENTS.values() if everything else ():
+def waits(course: Course, everything: bool) -> list[Wait]:
+    found = [help_of_the_command(), *map(public_checks, course.assignments.values())]
+    for assignment in course.assignments.values() if everything else ():
         found += release_and_verify(assignment)
     return found
 
@@ -62,5 +63,5 @@ def waits(everything: bool) -> list[Wait]:
 def _seconds(arguments: list[str]) -> float:
     line = [str(Path(sys.executable).parent / "autograder"), *arguments]
     before = time.monotonic()
-    subprocess.run(line, cwd=ROOT, env=plain_environment(Path(sys.executable).parent), capture_output=True, check=True)
+    subprocess.run(line, env=plain_environment(Path(sys.executable).parent), capture_output=True, check=True)
     return time.monotonic() - before

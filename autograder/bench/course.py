@@ -5,15 +5,25 @@ from pathlib import Path
 
 import nbformat
 
-from autograder import assignments
-from autograder.assignments import Assignment
 from autograder.bench.notebook import CALLS, CHECKS, EPOCHS, NAME, NAMES, SETUP, SOLUTIONS, blank, notebook, submissions
+from autograder.course.assignment import ROOMS
+from autograder.course.manifest import MANIFEST
 
-BENCH = Assignment(
-    NAME,
-    upstream={"softmax": (), "attention": ("softmax",), "layer-norm": (), "train": ()},
-    defines={cell: (name,) for cell, name in NAMES.items()},
-)
+CHECKOUT = Path(__file__).resolve().parents[2]
+MANIFEST_TEXT = """
+[cells.softmax]
+defines = ["{softmax}"]
+
+[cells.attention]
+defines = ["{attention}"]
+upstream = ["softmax"]
+
+[cells.layer-norm]
+defines = ["{layer-norm}"]
+
+[cells.train]
+defines = ["{train}"]
+"""
 TEST = '''
 
 @pytest.mark.points(2, cell="{cell}", role="value")
@@ -31,11 +41,11 @@ def lay_out_ours(folder: Path, count: int, epochs: int = EPOCHS) -> list[Path]:
 
     graders = folder / "autograder" / "graders"
     folder.mkdir(parents=True)
-    shutil.copy(assignments.ROOT / "nbgrader_config.py", folder)
+    shutil.copy(CHECKOUT / "nbgrader_config.py", folder)
     (graders / NAME / "drivers").mkdir(parents=True)
-    real = assignments.ROOT / "autograder" / "graders"
+    (graders / NAME / MANIFEST).write_text(MANIFEST_TEXT.format(**NAMES))
     for name in ("conftest.py", "pytest.ini"):
-        shutil.copy(real / name, graders / name)
+        shutil.copy(CHECKOUT / ROOMS / name, graders / name)
     tests = '"""The benchmark\'s checks."""\n\nimport pytest\nimport torch\nfrom torch import nn\n'
     for cell, function in NAMES.items():
         tests += TEST.format(

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import nbformat
 
-from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.bank.versions import correct_variants, wrong_versions
+from autograder.batch.processes import cores
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
+from autograder.course.assignment import Assignment
+from autograder.course.course import this_course
 from autograder.demo.submissions import place_samples, sample_file
-from autograder.grading.processes import cores
-from autograder.grading.result import Mode
-from autograder.misconceptions.bank import correct_variants, wrong_versions
 from autograder.notebooks.rebuild import grade_id
+from autograder.results.result import Mode
 from autograder.sandbox.warm import COLD
 
 COMPARED = ("name", "status", "earned", "misconception", "follow_through")
@@ -103,7 +104,8 @@ def _marks(result: Path) -> str:
 
 def main() -> None:
     folder, every = Path(sys.argv[1]), int(sys.argv[2])
-    assignments = [ASSIGNMENTS[name] for name in sys.argv[3:]] or list(ASSIGNMENTS.values())
+    course = this_course()
+    assignments = [course.named(name) for name in sys.argv[3:] or course.assignments]
     paths: dict[str, list[Path]] = {}
     first: dict[str, Outcome] = {}
     different = 0

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from autograder.assignments import Assignment
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.notebook import EPOCHS, NAME
-from autograder.bench.ours import COURSE
 from autograder.bench.peers import environment, plain_environment
+from autograder.course.assignment import Assignment
+from autograder.course.course import VARIABLE, course_at
 from autograder.demo.submissions import place_samples, sample_file
 from autograder.faults import Fault
+from autograder.nbgrader_plugin.gradebook import ensure_gradebook
 
 ONE_CORE = "one core"
 GREEDY = {"ivan"}  # samples whose lists grow until they are ended
@@ -131,7 +132,8 @@ def where_time_goes(folder: Path, count: int) -> list[Where]:
         lay_out_ours(course, count)
         done = subprocess.run(
             [sys.executable, "-m", "autograder.bench.phases", mode],
-            env=plain_environment(Path(sys.executable).parent) | {COURSE: str(course)}, capture_output=True, text=True,
+            env=plain_environment(Path(sys.executable).parent) | {VARIABLE: str(course)},
+            capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode != 0:
             raise Failed(f"the phases could not be measured: {done.stderr.strip()[-300:]}")
@@ -160,12 +162,10 @@ Prepared = tuple[list[str], Path, dict[str, str]]
 def _ours(course: Path, count: int, jobs: int, mode: str, epochs: int = EPOCHS) -> Prepared:
     """The course with its gradebook, which nbgrader's has from `generate_assignment`, too."""
     lay_out_ours(course, count, epochs)
-    program = [sys.executable, "-P", "-m", "autograder.bench.ours"]
-    variables = plain_environment(Path(sys.executable).parent) | {COURSE: str(course)}
-    made = cost_of([*program, "prepare"], course, variables)
-    if made.code != 0:
-        raise Failed(f"the gradebook was not made: {made.output[-300:]}")
-    return [*program, str(jobs), mode], course, variables
+    ensure_gradebook(course_at(course).named(NAME))
+    own = Path(sys.executable).parent
+    line = [str(own / "autograder"), "autograde", NAME, "--jobs", str(jobs), "--execute", mode, "--quiet"]
+    return line, course, plain_environment(own) | {VARIABLE: str(course)}
 
 
 def _systems(

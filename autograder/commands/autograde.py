@@ -5,23 +5,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from autograder.assignments import ROOT
-from autograder.commands.errors import assignment_named
+from autograder.batch.cluster import Cluster, grade_on_cluster
+from autograder.batch.many import Settings, grade_many
+from autograder.batch.processes import cores
+from autograder.batch.unchanged import CONFINED, longest_first
 from autograder.commands.progress import Say, counting
+from autograder.course.course import Course
 from autograder.files import printable
-from autograder.grading.cluster import Cluster, grade_on_cluster
 from autograder.grading.graded import Graded
-from autograder.grading.kept import CONFINED, longest_first, read_result
-from autograder.grading.many import Settings, grade_many
-from autograder.grading.prepare import release_notebook
-from autograder.grading.processes import cores
-from autograder.grading.result import Mode, Result
 from autograder.nbgrader_plugin.autograde import Marked, autograde_class
 from autograder.nbgrader_plugin.preprocessors import result_path
+from autograder.notebooks.released import release_notebook
+from autograder.results.read import read_result
+from autograder.results.result import Mode, Result
 from autograder.sandbox.tiers import choose
 
 
 def autograde_submitted(
+    course: Course,
     assignment: str,
     students: list[str] | None,
     jobs: int | None,
@@ -33,17 +34,17 @@ def autograde_submitted(
     cluster: Cluster | None = None,
 ) -> list[Marked]:
     """Grade submitted/ and record each result as it comes; what an earlier run finished is kept unless `force`."""
-    known = assignment_named(assignment)
+    known = course.named(assignment)
     release_notebook(known)
-    tiers = (choose(sandbox),) if cluster is None else CONFINED
-    settings, jobs = Settings(assignment, sandbox, execute), jobs or cores()
-    total = len(students) if students else len(list((ROOT / "submitted").glob(f"*/{assignment}")))
+    tiers = (choose(sandbox, course.root),) if cluster is None else CONFINED
+    settings, jobs = Settings(known, sandbox, execute), jobs or cores()
+    total = len(students) if students else len(list(course.submitted.glob(f"*/{assignment}")))
     if total == 0:
         Say(quiet)(f"submitted/ holds no submission of {assignment}: put them at submitted/STUDENT/{assignment}/")
         return []
 
     def last(path: Path) -> Result | None:
-        return read_result(result_path(ROOT, assignment, path.parent.parent.name))
+        return read_result(result_path(course.root, assignment, path.parent.parent.name))
 
     with contextlib.ExitStack() as stack:
         step = stack.enter_context(counting("grading", total, quiet, jobs if cluster is None else None))

@@ -4,12 +4,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from autograder import assignments
 from autograder.collecting.choose import Sorted, choose
 from autograder.collecting.download import CollectError, Refused, open_download
 from autograder.collecting.place import Placed, given_time, place, write_arrivals
 from autograder.collecting.roster import known_roster
-from autograder.commands.errors import assignment_named
+from autograder.course.course import Course
 from autograder.files import printable
 from autograder.nbgrader_plugin.late import arrival_times
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
@@ -23,11 +22,17 @@ SAID = {
 
 
 def collect(
-    download: Path, assignment: str, roster: Path | None, arrived: str | None, dry_run: bool, quiet: bool
+    course: Course,
+    download: Path,
+    assignment: str,
+    roster: Path | None,
+    arrived: str | None,
+    dry_run: bool,
+    quiet: bool,
 ) -> list[Placed]:
     """Collect and tell what a person has to look at; raises CollectError where nothing can be collected."""
-    known, moment = assignment_named(assignment), given_time(arrived)
-    submitted = assignments.ROOT / "submitted"
+    known, moment = course.named(assignment), given_time(arrived)
+    submitted = course.submitted
     found = open_download(download)
     sorted_ = choose(found.files, known_roster(roster, submitted), known.stem, moment)
     sorted_.refused[:0] = found.refused
@@ -35,7 +40,7 @@ def collect(
     submitted.mkdir(exist_ok=True)
     times = arrival_times(submitted)
     try:
-        with only_grader(assignments.ROOT):
+        with only_grader(course.root):
             for student, chosen in sorted_.chosen.items():
                 try:
                     placed.append(

@@ -3,27 +3,27 @@
 from rich.console import Console
 from rich.table import Table
 
-from autograder.assignments import ASSIGNMENTS, ROOT, Assignment
 from autograder.commands.autograde import autograde_submitted
 from autograder.commands.release import build
-from autograder.demo.submissions import STORIES, Sample, place_samples
-from autograder.grading.result import CellOutcome, Result
+from autograder.course.assignment import Assignment
+from autograder.course.course import Course
+from autograder.demo.submissions import Sample, place_samples
+from autograder.results.result import CellOutcome, Result
 
 
-def run_demo(jobs: int | None, quiet: bool) -> None:
+def run_demo(course: Course, jobs: int | None, quiet: bool) -> None:
     """Data, release, solutions, sample submissions, grading, and a table of what came out."""
     console = Console(quiet=quiet)
     console.rule("1. data, release/ and solutions/")
-    build(None, True, quiet)
-    for name in STORIES:
-        assignment = ASSIGNMENTS[name]
+    build(course, None, True, quiet)
+    for name, assignment in course.assignments.items():
         console.rule(f"2. sample submissions of {name}")
-        samples = place_samples(assignment, ROOT / "submitted")
+        samples = place_samples(assignment, course.submitted)
         for sample in samples:
             console.print(f"submitted/{sample.student}/{name}: {sample.story}", highlight=False)
         console.rule("3. grading in the sandbox, gradebook, feedback")
         students = [sample.student for sample in samples]
-        autograde_submitted(name, students, jobs, "auto", "definitions", False, False, quiet)
+        autograde_submitted(course, name, students, jobs, "auto", "definitions", False, False, quiet)
         console.print(table(assignment, samples))
     console.print(
         "What a student sees:   feedback/ben/transformer-fundamentals/transformer_fundamentals.html\n"
@@ -35,7 +35,7 @@ def run_demo(jobs: int | None, quiet: bool) -> None:
 
 def table(assignment: Assignment, samples: list[Sample]) -> Table:
     """Components against students, with totals and seconds; narrow enough for 80 columns."""
-    folder = ROOT / "results" / assignment.name
+    folder = assignment.root / "results" / assignment.name
     results = [Result.from_json((folder / f"{sample.student}.json").read_text()) for sample in samples]
     shown = Table(
         title=f"{assignment.name}: automatic points", caption="less than full marks in yellow", padding=(0, 0)

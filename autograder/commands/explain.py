@@ -7,20 +7,21 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.commands.errors import CommandError, assignment_named
+from autograder.commands.errors import CommandError
+from autograder.course.assignment import Assignment
+from autograder.course.course import Course
+from autograder.datasets.secret import secret_file
 from autograder.feedback.clean import clean_text
 from autograder.files import printable
-from autograder.grading.expect import Mistake
 from autograder.grading.prepare import NotGradable
-from autograder.grading.result import Result, TestOutcome
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.reporting.replay import Replayed, Step, replay_test, test_cells
 from autograder.reporting.values import difference, shown
+from autograder.results.read import read_result
+from autograder.results.result import Result, TestOutcome
 from autograder.sandbox.session import Raised
+from autograder.testing.expect import Mistake
 from autograder.worker.wire import Handle
-from data.secret import secret_file
 
 WARNING = (
     "For instructors only: this shows hidden inputs and what is expected for them. Explain it in your own words; "
@@ -28,11 +29,14 @@ WARNING = (
 )
 
 
-def explain(student: str, test: str, assignment: str | None, sandbox: Literal["auto", "none"]) -> Replayed:
+def explain(
+    course: Course, student: str, test: str, assignment: str | None, sandbox: Literal["auto", "none"]
+) -> Replayed:
     """Print the test as it went. Raises CommandError where there is nothing to replay."""
-    known, name = _which(student, test, assignment)
-    if not secret_file().is_file():
-        raise CommandError(f"without the course secret ({secret_file()}) the grading's inputs cannot be drawn again")
+    known, name = _which(course, student, test, assignment)
+    secret = secret_file(course.root)
+    if not secret.is_file():
+        raise CommandError(f"without the course secret ({secret}) the grading's inputs cannot be drawn again")
     result = _recorded(known, student)
     try:
         replayed = replay_test(known, _submission(student, known), name, result, sandbox)
@@ -44,12 +48,12 @@ def explain(student: str, test: str, assignment: str | None, sandbox: Literal["a
 
 
 def _submission(student: str, assignment: Assignment) -> Path:
-    return assignments.ROOT / "submitted" / student / assignment.name / f"{assignment.stem}.ipynb"
+    return assignment.root / "submitted" / student / assignment.name / f"{assignment.stem}.ipynb"
 
 
-def _which(student: str, test: str, named: str | None) -> tuple[Assignment, str]:
+def _which(course: Course, student: str, test: str, named: str | None) -> tuple[Assignment, str]:
     """The assignment and the test's full name; a unique part of a name will do."""
-    chosen = [assignment_named(named)] if named else list(ASSIGNMENTS.values())
+    chosen = course.chosen(named)
     handed_in = [one for one in chosen if _submission(student, one).is_file()]
     if not handed_in:
         where = f"submitted/{printable(student)}/{named or 'ASSIGNMENT'}/"
@@ -68,10 +72,7 @@ def _which(student: str, test: str, named: str | None) -> tuple[Assignment, str]
 
 
 def _recorded(assignment: Assignment, student: str) -> Result | None:
-    try:
-        return Result.from_json(result_path(assignments.ROOT, assignment.name, student).read_text())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    return read_result(result_path(assignment.root, assignment.name, student))
 
 
 def _tell(

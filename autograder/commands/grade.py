@@ -6,21 +6,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from autograder.commands.errors import CommandError, assignment_named
+from autograder.batch.digest import grading_digest, submission_digest
+from autograder.batch.many import Settings, grade_many
+from autograder.batch.processes import cores
+from autograder.batch.unchanged import longest_first, still_holds
+from autograder.commands.errors import CommandError
 from autograder.commands.progress import counting
+from autograder.course.course import Course
 from autograder.feedback.page import feedback_page
 from autograder.files import printable, write_whole
-from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.graded import Graded
-from autograder.grading.kept import longest_first, read_result, still_holds
-from autograder.grading.many import Settings, grade_many
-from autograder.grading.prepare import release_notebook
-from autograder.grading.processes import cores
-from autograder.grading.result import Mode, Result
+from autograder.notebooks.released import release_notebook
+from autograder.results.read import read_result
+from autograder.results.result import Mode, Result
 from autograder.sandbox.tiers import choose
 
 
 def grade_files(
+    course: Course,
     notebooks: list[Path],
     assignment: str,
     output: Path,
@@ -34,14 +37,14 @@ def grade_files(
 
     Raises CommandError after the others are done where a file is missing.
     """
-    known = assignment_named(assignment)
+    known = course.named(assignment)
     stems = Counter(path.stem for path in notebooks)
     if twice := [printable(stem) for stem, n in stems.items() if n > 1]:
         raise CommandError(f"two notebooks are called '{twice[0]}': their results would have one name; rename one")
     if output.exists() and not output.is_dir():
         raise CommandError(f"{output} is not a folder: name a folder for the results")
     release_notebook(known)
-    tier = choose(sandbox)
+    tier = choose(sandbox, course.root)
     # a link that leads nowhere is there: it gets a result that says what it is
     there = [path for path in notebooks if os.path.lexists(path)]
     grading, jobs = grading_digest(known, execute), jobs or cores()
@@ -59,7 +62,7 @@ def grade_files(
         def at_fault(path: Path, fault: Exception) -> None:
             step(f"{printable(path.name)}: not graded ({fault})", "fault")
 
-        waiting, settings = longest_first(waiting, earlier.get), Settings(assignment, sandbox, execute)
+        waiting, settings = longest_first(waiting, earlier.get), Settings(known, sandbox, execute)
         with closing(grade_many(waiting, settings, jobs, at_fault)) as outcomes:
             for path, graded in outcomes:
                 _write(path, graded.under(digests[path]), output)

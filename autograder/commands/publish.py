@@ -4,10 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.commands.errors import CommandError, assignment_named
+from autograder.commands.errors import CommandError
 from autograder.commands.progress import Say
-from autograder.notebooks.swap import swap, workshop
+from autograder.course.course import Course
+from autograder.notebooks.swap import staging, swap
 from autograder.publishing.layout import student_files
 from autograder.publishing.withheld import refuse_leaks
 
@@ -15,9 +15,9 @@ LIST = ".published.json"  # what an earlier call wrote, with SHA-256
 CLUTTER = {".ipynb_checkpoints", "__pycache__", ".DS_Store"}
 
 
-def publish(folder: Path, names: list[str] | None, quiet: bool) -> None:
+def publish(course: Course, folder: Path, names: list[str] | None, quiet: bool) -> None:
     """Write the folder, whole or not at all. Raises CommandError where it holds what we did not write."""
-    chosen = [assignment_named(name) for name in names] if names else list(ASSIGNMENTS.values())
+    chosen = [course.named(name) for name in names or course.assignments]
     target = folder.resolve()
     if unknown := _not_ours(target):
         shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
@@ -29,8 +29,8 @@ def publish(folder: Path, names: list[str] | None, quiet: bool) -> None:
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     files[LIST] = (json.dumps(sums, indent=1) + "\n").encode()
     try:
-        with workshop(target) as shop:
-            built = shop / "built"
+        with staging(target) as stage:
+            built = stage / "built"
             for name, data in files.items():
                 (built / name).parent.mkdir(parents=True, exist_ok=True)
                 (built / name).write_bytes(data)

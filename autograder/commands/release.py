@@ -2,25 +2,25 @@
 
 from pathlib import Path
 
-from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.commands.errors import assignment_named
 from autograder.commands.progress import Say
+from autograder.course.assignment import Assignment
+from autograder.course.course import Course
+from autograder.datasets.prepare import prepare
 from autograder.notebooks.build import build_release, build_solution
 from autograder.notebooks.consistent import refuse_slips
 from autograder.notebooks.pairing import sync
-from data.prepare import prepare
 
 
-def build(assignment: str | None, solutions: bool, quiet: bool) -> None:
+def build(course: Course, assignment: str | None, solutions: bool, quiet: bool) -> None:
     """Build and check. Raises Inconsistent for an author's slip, ReleaseRefused where a release would leak, CellFailed
     where the solved notebook does; the old release and solution then stay."""
-    chosen = [assignment_named(assignment)] if assignment else list(ASSIGNMENTS.values())
+    chosen = course.chosen(assignment)
     say = Say(quiet)
     for one in chosen:
         for change in sync(one.source.parent):
             say(change)
         refuse_slips(one)
-    prepare(quiet=quiet)
+    prepare(course.assignments.values(), quiet)
     for one in chosen:
         _build(one, solutions, say, quiet)
 

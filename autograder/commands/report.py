@@ -3,21 +3,22 @@
 from datetime import datetime
 from pathlib import Path
 
-from autograder import assignments
 from autograder.collecting.roster import known_roster
-from autograder.commands.errors import assignment_named
 from autograder.commands.progress import Say
+from autograder.course.course import Course
 from autograder.files import write_whole
 from autograder.reporting.gather import gather
 from autograder.reporting.page import report_page
 
 
-def report(assignment: str, anonymous: bool, output: Path | None, roster: Path | None, quiet: bool) -> Path:
+def report(
+    course: Course, assignment: str, anonymous: bool, output: Path | None, roster: Path | None, quiet: bool
+) -> Path:
     """Write the page, by default to `results/report/NAME.html`; gives its path."""
-    known, course = assignment_named(assignment), assignments.ROOT
-    path = output or course / "results" / "report" / f"{assignment}.html"
-    results = gather(known, course)
-    names = {s.id: s.name for s in known_roster(roster, course / "submitted").students if s.name}
+    known = course.named(assignment)
+    path = output or course.results / "report" / f"{assignment}.html"
+    results = gather(known, course.root)
+    names = {s.id: s.name for s in known_roster(roster, course.submitted).students if s.name}
     write_whole(path, report_page(results, names, anonymous=anonymous, made=datetime.now()))
     Say(quiet)(f"{path}: {len(results.results)} submissions{', without names' if anonymous else ''}")
     return path

@@ -6,21 +6,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.commands.errors import CommandError, assignment_named
+from autograder.batch.processes import cores
+from autograder.commands.errors import CommandError
+from autograder.course.course import Course
 from autograder.diagnosis import fingerprints
 from autograder.files import write_whole
-from autograder.grading.processes import cores
-from autograder.misconceptions.bank import BANK
 from autograder.notebooks.consistent import refuse_slips
 from autograder.verify.matrix import page
 from autograder.verify.proof import prove
 from autograder.verify.summary import failures, lines
 
 
-def verify(name: str | None, jobs: int | None, quick: bool, output: Path, quiet: bool) -> None:
+def verify(course: Course, name: str | None, jobs: int | None, quick: bool, output: Path, quiet: bool) -> None:
     """Print and write the proof. Raises CommandError where it does not hold, Inconsistent for an author's slip."""
-    chosen = [assignment_named(name)] if name else [a for a in ASSIGNMENTS.values() if (BANK / a.stem).is_dir()]
+    chosen = [one for one in course.chosen(name) if name or one.bank.is_dir()]
     for assignment in chosen:
         refuse_slips(assignment)
     told = Console(quiet=quiet, highlight=False)

@@ -7,12 +7,12 @@ as far apart as the answers were; every other kind of value is kept as it is, or
 import hashlib
 import math
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 
-from autograder.diagnosis.replay import Failure
 from autograder.worker.wire import Handle, Opaque
 
 PROJECTIONS = 8
@@ -27,6 +27,14 @@ SHARE = 0.02  # of a mistake's own deviation: how near another answer must come 
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
 Sketch = dict[str, Any]  # path of a leaf -> [kind, length, projections...] for numbers, text for anything else
+
+
+@dataclass(frozen=True)
+class Failure:
+    """In place of a value: the request raised (type and text), hung or ended the worker."""
+
+    type_name: str
+    text: str = ""
 
 
 def sketch(answer: Any) -> Sketch:

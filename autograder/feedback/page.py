@@ -19,7 +19,7 @@ from traitlets.config import Config
 from autograder.feedback.cells import attach_feedback, clamped_score
 from autograder.feedback.clean import is_test_cell
 from autograder.feedback.remembered import remembered
-from autograder.grading.result import Result
+from autograder.results.result import Result
 
 
 def rendering_config() -> Config:

@@ -10,7 +10,7 @@ from typing import Any
 
 from autograder.feedback.cells import clamped_score
 from autograder.files import write_whole
-from autograder.grading.result import CellOutcome, Result, TestOutcome
+from autograder.results.result import CellOutcome, Result, TestOutcome
 
 SAYS = {"passed": "passed", "failed": "failed", "could-not-run": "failed"}
 

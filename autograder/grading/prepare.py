@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import nbformat
 from nbformat import NotebookNode
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
+from autograder.grading.execution import Budget, Execution
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
+from autograder.notebooks.released import release_notebook
+from autograder.results.result import Mode
 from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import Tier, choose
+from autograder.testing.findings import Pass
 
 
 class NotGradable(Exception):
@@ -28,20 +31,18 @@ class Prepared:
     seen: Surroundings
 
 
-def release_notebook(assignment: Assignment) -> NotebookNode:
-    if not assignment.release.is_file():
-        raise FileNotFoundError(
-            f"release/{assignment.name}/{assignment.stem}.ipynb is missing: build it with `autograder release`"
-        )
-    return nbformat.read(assignment.release, as_version=4)
-
-
 def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"] = "auto") -> Prepared:
     """Raises NotGradable for a file that is no submission, NoSandbox where nothing confines it."""
-    tier = choose(sandbox)
+    tier = choose(sandbox, assignment.root)
     release = release_notebook(assignment)
     try:
         rebuilt = rebuild(release, read_submission(path), assignment)
     except (Unreadable, WrongNotebook) as error:
         raise NotGradable(str(error)) from None
     return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment))
+
+
+def pass_over(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"], mode: Mode) -> Pass:
+    """A pass of the hidden tests over the notebook in `path`, without a limit on its time."""
+    prepared = prepare_submission(path, assignment, sandbox)
+    return Pass(assignment, Execution(prepared.notebook, prepared.tier, prepared.seen, mode, Budget(float("inf"))))

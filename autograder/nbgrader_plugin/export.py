@@ -9,15 +9,14 @@ from nbgrader.api import Assignment as GradedAssignment
 from nbgrader.api import Gradebook, MissingEntry, Student, SubmittedAssignment
 from traitlets.config import Config
 
-from autograder import assignments
 from autograder.collecting.roster import Roster
 from autograder.collecting.roster import Student as Listed
 from autograder.files import write_whole
-from autograder.grading.result import Result
 from autograder.nbgrader_plugin.gradebook import database_url, open_gradebook
 from autograder.nbgrader_plugin.late import Extensions, due_date, extensions, late_penalty, seconds_late
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.notebooks.course import course_config
+from autograder.results.read import read_result
 
 UNKNOWN = Roster()
 FIXED = ("assignment", "student", "last_name", "first_name", "name", "canvas_id", "email", "status", "due", "arrived")
@@ -31,26 +30,26 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 Row = dict[str, Any]
 
 
-def export_marks(path: Path, course: Path | None = None, roster: Roster = UNKNOWN) -> list[Row]:
+def export_marks(path: Path, course: Path, roster: Roster = UNKNOWN) -> list[Row]:
     """Write a row for each student and assignment to `path`, whole; gives the rows.
 
     Students are those of the gradebook and of the roster. `automatic` and `manual` add up the marks that count: a
     manual mark on an automatic cell counts as manual. Each cell has three columns: the graders' mark, the person's
     mark, and the one that counts. Late penalties are computed here, from the due dates and extensions of today.
     """
-    rows = marks(course or assignments.ROOT, roster)
+    rows = marks(course, roster)
     columns = list(dict.fromkeys([*FIXED, *(column for row in rows for column in row)]))
     _write(path, columns, rows)
     return rows
 
 
-def export_canvas(path: Path, course: Path | None = None, roster: Roster = UNKNOWN) -> list[Row]:
+def export_canvas(path: Path, course: Path, roster: Roster = UNKNOWN) -> list[Row]:
     """Write the form that Canvas's gradebook imports, a column for each assignment; gives the rows that went in.
 
     Students without a Canvas id on the roster are left out. A missing submission leaves its place empty, which Canvas
     takes for no change.
     """
-    rows = marks(course or assignments.ROOT, roster)
+    rows = marks(course, roster)
     names = list(dict.fromkeys(row["assignment"] for row in rows))
     students: dict[str, Row] = {}
     for row in rows:
@@ -67,7 +66,7 @@ def marks(course: Path, roster: Roster = UNKNOWN) -> list[Row]:
     """A row for each student and assignment, as `export_marks` writes it."""
     if not (course / "gradebook.db").is_file():
         raise FileNotFoundError("there is no gradebook.db: grade something first")
-    config, granted = course_config(course), extensions(course / "submitted")
+    config, granted = course_config(course, course), extensions(course / "submitted")
     listed = {student.id: student for student in roster.students}
     with open_gradebook(database_url(course)) as gradebook:
         graded = {student.id: student for student in gradebook.students}
@@ -142,10 +141,8 @@ def _cells(submission: SubmittedAssignment) -> tuple[float, float, int, dict[str
 
 
 def _status(course: Path, assignment: str, student: str) -> str:
-    try:
-        return Result.from_json(result_path(course, assignment, student).read_text()).status
-    except (OSError, ValueError, KeyError, TypeError):
-        return "not graded"
+    result = read_result(result_path(course, assignment, student))
+    return "not graded" if result is None else result.status
 
 
 def _inert(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whether an assignment's parts name the same cells: its notebook, its entry in assignments.py, its hidden tests."""
+"""Whether an assignment's parts name the same cells: its notebook, its manifest, its hidden tests."""
 
 import ast
 from collections.abc import Collection, Iterator
@@ -9,11 +9,11 @@ from pathlib import Path
 import jupytext
 from nbformat import NotebookNode
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
+from autograder.course.manifest import MANIFEST
 from autograder.faults import Fault
 from autograder.notebooks.rebuild import BoundedParser, defined_names
 
-TABLE = "autograder/assignments.py"
 EDGES = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
@@ -32,7 +32,7 @@ class MarkedTest:
 
 
 def refuse_slips(assignment: Assignment) -> None:
-    """Raises Inconsistent where the text form of the notebook, assignments.py and the hidden tests do not agree."""
+    """Raises Inconsistent where the text form of the notebook, the manifest and the hidden tests do not agree."""
     if found := list(slips(assignment)):
         raise Inconsistent("\n  ".join([f"{assignment.name} does not fit together:", *found]))
 
@@ -44,7 +44,7 @@ def slips(assignment: Assignment) -> Iterator[str]:
     to_fill_in = {name: cell for name, cell in cells.items() if _is_solution(cell)}
     graded = {name: cell for name, cell in to_fill_in.items() if "experiment" not in cell.metadata.get("tags", ())}
     tests = marked_tests(assignment.graders)
-    yield from _table(assignment, graded)
+    yield from _manifest(assignment, graded)
     yield from _markers(source, to_fill_in)
     yield from _test_cells(source, {name for name, cell in cells.items() if _mark(cell).get("grade")}, graded)
     yield from _hidden_tests(tests, graded)
@@ -91,21 +91,21 @@ def _is_solution(cell: NotebookNode) -> bool:
     return bool(_mark(cell).get("solution")) and not _mark(cell).get("grade")
 
 
-def _table(assignment: Assignment, cells: dict[str, NotebookNode]) -> Iterator[str]:
+def _manifest(assignment: Assignment, cells: dict[str, NotebookNode]) -> Iterator[str]:
     """What `upstream` and `defines` say of the cells to fill in."""
-    for entry, named in (("upstream", assignment.upstream), ("defines", assignment.defines)):
-        yield from _compared(f"{TABLE}: `{entry}` of {assignment.name}", named, cells)
+    table = (assignment.graders / MANIFEST).relative_to(assignment.root).as_posix()
+    yield from _compared(table, assignment.upstream, cells)
     order = [name for name in assignment.upstream if name in cells]
     if order != [name for name in cells if name in assignment.upstream]:
-        yield f"{TABLE}: `upstream` of {assignment.name} is in another order than the notebook; give it the notebook's"
+        yield f"{table}: its cells are in another order than the notebook's; give them the notebook's"
     for cell, below in assignment.upstream.items():
         for other in below:
             if other not in assignment.upstream:
-                yield f"{TABLE}: '{cell}' rests on '{other}'{_no_such(other, cells)}"
+                yield f"{table}: '{cell}' rests on '{other}'{_no_such(other, cells)}"
     for cell, names in assignment.defines.items():
         defined = defined_names(cells[cell].source, BoundedParser()) if cell in cells else set(names)
         for name in sorted(set(names) - defined):
-            yield f"{TABLE}: '{cell}' should define `{name}`, which its cell does not; {_meant(name, defined)}"
+            yield f"{table}: '{cell}' should define `{name}`, which its cell does not; {_meant(name, defined)}"
 
 
 def _compared(where: str, named: Collection[str], cells: Collection[str]) -> Iterator[str]:

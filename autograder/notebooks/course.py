@@ -1,6 +1,7 @@
 """Run nbgrader's own converters on a course folder of our choosing, with the repository's nbgrader_config.py."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from nbgrader.api import Gradebook
@@ -9,7 +10,6 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from autograder.assignments import ROOT
 from autograder.faults import Fault
 
 
@@ -17,14 +17,14 @@ class NotConverted(Fault):
     """nbgrader refused a notebook; one line that ends with nbgrader's reason."""
 
 
-def course_config(folder: Path) -> Config:
-    """The repository's configuration for a course in `folder`."""
-    config = PyFileConfigLoader("nbgrader_config.py", str(ROOT)).load_config()
+def course_config(root: Path, folder: Path) -> Config:
+    """The configuration of the course in `root` for a course directory in `folder`."""
+    config = PyFileConfigLoader("nbgrader_config.py", str(root)).load_config()
     config.CourseDirectory.root = str(folder)
     return config
 
 
-def convert(converter: type[BaseConverter], assignment: str, config: Config) -> None:
+def convert(converter: Callable[..., BaseConverter], assignment: str, config: Config) -> None:
     """Run one converter for one assignment, quietly. Raises NotConverted with nbgrader's reason in one line."""
     log = logging.Logger("nbgrader conversion", level=logging.ERROR)
     lines = _Lines()

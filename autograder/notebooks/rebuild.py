@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
 from autograder.limits import PARSED_CHARACTERS, PARSED_IN_ALL
 
 MUCH_CODE = "Of so much added code only lines that begin with def or class were searched for what is missing."

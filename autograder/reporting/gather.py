@@ -10,10 +10,10 @@ from typing import Literal
 from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SQLAlchemyError
 
-from autograder.assignments import Assignment
-from autograder.grading.result import Result, TestOutcome
-from autograder.misconceptions.bank import BANK, Wrong, wrong_versions
+from autograder.bank.versions import Wrong, wrong_versions
+from autograder.course.assignment import Assignment
 from autograder.nbgrader_plugin.gradebook import database_url, open_gradebook
+from autograder.results.result import Result, TestOutcome
 
 Kind = Literal["passed", "through", "wrong", "error", "blank"]
 KINDS: dict[Kind, str] = {
@@ -147,7 +147,7 @@ def _tests(graded: dict[str, Result]) -> tuple[TestCount, ...]:
 
 def _mistakes(graded: dict[str, Result], assignment: Assignment) -> tuple[Shared, ...]:
     """By number of students, commonest first."""
-    known = {w.id: w for w in wrong_versions(assignment)} if (BANK / assignment.stem).is_dir() else {}
+    known = {w.id: w for w in wrong_versions(assignment)} if assignment.bank.is_dir() else {}
     students: dict[str, list[str]] = {}
     for student, result in graded.items():
         named = {t.misconception for c in result.cells.values() for t in c.tests if t.misconception}

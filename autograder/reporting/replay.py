@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 import pytest
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
 from autograder.diagnosis.replay import Recorded, Recorder, replay
 from autograder.faults import GraderFault
 from autograder.grading.execution import Budget, Execution
-from autograder.grading.in_process import InProcess
-from autograder.grading.plugin import Finding, Pass, marker_of
 from autograder.grading.prepare import prepare_submission
-from autograder.grading.pytest_run import run_pass
-from autograder.grading.result import Result
+from autograder.results.result import Result
+from autograder.testing.in_process import InProcess
+from autograder.testing.plugin import Finding, Pass, marker_of
+from autograder.testing.pytest_run import run_pass
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.assignments import Assignment
-from data.download import cache_folder
+from autograder.course.assignment import Assignment
+from autograder.datasets.download import cache_folder
 
 
 @dataclass(frozen=True)

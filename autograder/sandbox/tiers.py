@@ -1,8 +1,8 @@
 """Which confinement there is on this machine."""
 
+from pathlib import Path
 from typing import Literal
 
-from autograder.assignments import ROOT
 from autograder.faults import Fault
 from autograder.sandbox import bubblewrap, landlock
 
@@ -13,11 +13,11 @@ class NoSandbox(Fault):
     """Grading would run unknown code without confinement."""
 
 
-def choose(wanted: Literal["auto", "none"]) -> Tier:
-    """The strongest tier that works here; `none` only where it was asked for."""
+def choose(wanted: Literal["auto", "none"], root: Path) -> Tier:
+    """The strongest tier that works here, for the course in `root`; `none` only where it was asked for."""
     if wanted == "none":
         return "none"
-    if inside := next((p for p in bubblewrap.readable() if ROOT.is_relative_to(p)), None):
+    if inside := next((p for p in bubblewrap.readable() if root.is_relative_to(p)), None):
         raise NoSandbox(f"the course lies in {inside}, which student code can read: put it in a folder of its own")
     no_namespaces = bubblewrap.works()
     if no_namespaces is None:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from autograder.grading.processes import processes
+from autograder.batch.processes import processes
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from autograder.assignments import Assignment
+from autograder.bank.versions import clauses, correct_variants, wrong_versions
+from autograder.course.assignment import Assignment
 from autograder.diagnosis.fingerprints import Fingerprint, expected
 from autograder.diagnosis.naming import name_mistakes
-from autograder.grading.direct import hidden_tests
-from autograder.misconceptions.bank import clauses, correct_variants, wrong_versions
+from autograder.testing.hidden_tests import hidden_tests
 from autograder.verify.flakiness import DrawsOutcome, TargetRuns, draws_of, target_runs, try_draws
 from autograder.verify.kills import CorrectOutcome, WrongOutcome, try_correct, try_wrong
 from autograder.verify.pairs import PairsOutcome, has_pairs, try_pairs

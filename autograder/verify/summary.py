@@ -1,6 +1,6 @@
 """The proof in a few lines of text."""
 
-from autograder.misconceptions.bank import clauses
+from autograder.bank.versions import clauses
 from autograder.verify.proof import Proof
 
 

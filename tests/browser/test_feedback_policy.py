@@ -13,7 +13,7 @@ import pytest
 
 from autograder.feedback.cells import picture_output
 from autograder.feedback.page import POLICY, feedback_page
-from autograder.grading.result import CellOutcome, Result
+from autograder.results.result import CellOutcome, Result
 
 # each marks the page or asks the listener for something of its own name
 SMUGGLED = """

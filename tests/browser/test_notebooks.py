@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from notebook_page import NotebookPage
 
-from autograder.assignments import ASSIGNMENTS
+from autograder.course.assignment import ASSIGNMENTS
 from autograder.notebooks.rebuild import grade_id
 
 

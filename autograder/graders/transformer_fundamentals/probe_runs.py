@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from autograder.graders.transformer_fundamentals.drivers.train_probe import Probe
-from autograder.grading import expect
-from autograder.grading.draw import Draw
+from autograder.testing import expect
+from autograder.testing.draw import Draw
 
 FEATURES, HIDDEN, CLASSES = 5, 4, 3
 TRAIN, VALIDATION, BATCH, TOKENS = 22, 9, 4, 7  # neither number of samples is a multiple of the batch size

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
+from autograder.datasets.examples import Example
+from autograder.graders.data_sets import movie_snippets
+from autograder.graders.transformer_fundamentals.data_sets import clause_order
 from autograder.graders.transformer_fundamentals.targets import Target
-from data import clause_order, movie_snippets
-from data.examples import Example
 
-SETS = {"clause_order": clause_order, "movie_snippets": movie_snippets}
+SETS = {"clause_order": clause_order.DATA_SET, "movie_snippets": movie_snippets.DATA_SET}
 
 
 @dataclass(frozen=True)

@@ -174,11 +174,15 @@ def gradescope(
 
 
 @app.command()
-def demo(jobs: Jobs = None, quiet: Quiet = False) -> None:
+def demo(
+    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+) -> None:
     """The whole course on sample submissions, from nothing to marks and feedback."""
     from autograder.commands.demo import run_demo
 
-    _guarded(run_demo, jobs, quiet)
+    _guarded(run_demo, assignment, jobs, quiet)
 
 
 @app.command()

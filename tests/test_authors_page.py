@@ -8,10 +8,10 @@ from textwrap import dedent
 
 import pytest
 
-from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as TF
 from autograder.testing.draw import Draw
 from autograder.notebooks.released import declared_points
 from tests.checkout import ROOT, copy_checkout, run_in
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as TF
 
 PAGE = (ROOT / "docs" / "graders.md").read_text()
 BLOCKS = [dedent(block).strip("\n") for block in re.findall(r"(?:^    .*\n|^\n(?=\n?    ))+", PAGE, re.M)]
@@ -19,7 +19,7 @@ BANK = f"autograder/misconceptions/{TF.stem}"
 # what `release` and `verify` do with this one component, without running the solved notebook and the other components
 PROGRAM = """
 import json
-from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as tf
+from autograder.course.course import this_course
 from autograder.diagnosis.fingerprints import stale
 from autograder.bank.versions import clauses, correct_variants, wrong_versions
 from autograder.notebooks.build import build_release, build_solution
@@ -27,11 +27,12 @@ from autograder.notebooks.consistent import refuse_slips
 from autograder.verify import kills
 from autograder.verify.trial import find, plain
 
+tf = this_course().named("transformer-fundamentals")
 refuse_slips(tf)
 build_release(tf, before=lambda built: build_solution(tf, execute=False, released=built))
 mine = lambda versions: [n for n, v in enumerate(versions) if v.cell == "scale-rows"]
-wrong = [kills.try_wrong(tf.name, n, prints=False, follow=True) for n in mine(wrong_versions(tf))]
-correct = [kills.try_correct(tf.name, n) for n in mine(correct_variants(tf))]
+wrong = [kills.try_wrong(tf, n, prints=False, follow=True) for n in mine(wrong_versions(tf))]
+correct = [kills.try_correct(tf, n) for n in mine(correct_variants(tf))]
 found = {
     "right": [[t.name, t.points, t.earned] for t in plain(find(tf, {}, ["scale-rows"]))],
     "wrong": {w.version.id: [[t.name for t in w.tried if not t.passed], w.dragged] for w in wrong},

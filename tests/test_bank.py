@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.course.assignment import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
+from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 from autograder.bank import bank
 from autograder.bank.versions import BadBank, clauses, correct_variants, wrong_versions
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import nbformat
 
-from autograder.course.assignment import ASSIGNMENTS
+from tests.this_course import ASSIGNMENTS
 from autograder.bench.commands import help_of_the_command, public_checks
 from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import Cost, cost_of

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from autograder import student_check
-from autograder.course.assignment import ASSIGNMENTS, ROOT
 from autograder.cli import app
+from tests.checkout import ROOT
+from tests.this_course import ASSIGNMENTS
 
 
 def as_students_have_it(folder: Path) -> dict[str, str]:

@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from nbgrader_course import TINY, Course, scratch_course  # noqa: F401
+from tests.nbgrader_course import TINY_NAME, Course, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
 from autograder.cli import app
 from autograder.collecting.download import CollectError
 from autograder.collecting.names import owner_of
 from autograder.collecting.roster import read_roster, squash
-from autograder.nbgrader_plugin.late import arrival_times
+from autograder.collecting.arrivals import arrival_times
 
 ROSTER = """email,name,canvas_id,id
 ada@example.org,Ada Lovelace,12345,ada
@@ -54,7 +54,7 @@ def collect(course: Course, tmp_path: Path):
 
     def run(download: Path, *options: str, rostered: bool = True) -> tuple[int, str]:
         given = ["--roster", str(roster)] if rostered else []
-        done = CliRunner().invoke(app, ["collect", str(download), "--assignment", TINY.name, *given, *options])
+        done = CliRunner().invoke(app, ["collect", str(download), "--assignment", TINY_NAME, *given, *options])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, done.output
 
@@ -67,11 +67,11 @@ def submitted(course: Course, student: str) -> str | None:
 
 
 def arrived(course: Course, student: str) -> datetime | None:
-    return arrival_times(course.root / "submitted").get((student, TINY.name))
+    return arrival_times(course.root / "submitted").get((student, TINY_NAME))
 
 
 def earlier(course: Course, student: str) -> dict[str, str]:
-    folder = course.submission(student).parent.with_name(f"{TINY.name}.earlier")
+    folder = course.submission(student).parent.with_name(f"{TINY_NAME}.earlier")
     return {p.name: p.read_text() for p in sorted(folder.glob("*"))}
 
 

@@ -9,7 +9,8 @@ from small_course import MEAN, SMALL, TEXT, change_text, content, make_course, s
 from typer.testing import CliRunner
 
 from autograder.course import assignment as assignments
-from autograder.course.assignment import ASSIGNMENTS, Assignment
+from autograder.course.assignment import Assignment
+from tests.this_course import ASSIGNMENTS
 from autograder.cli import app
 from autograder.commands import release
 from autograder.notebooks.build import build_release

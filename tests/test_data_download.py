@@ -48,7 +48,6 @@ ENTRY = Source(
     licence="MIT",
     citation="Nobody (2020).",
     origin="made here",
-    assignments=(),
     files=(SourceFile(("pkg-1.0/inner.tar.gz", "deep/rows.txt"), sha(CONTENT)),),
 )
 

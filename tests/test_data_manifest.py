@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from autograder.course.assignment import ASSIGNMENTS
+from tests.this_course import ASSIGNMENTS
 from autograder.graders.transformer_fundamentals.data_sets import clause_order
 from autograder.faults import DataError
 from autograder.datasets.manifest import source, sources

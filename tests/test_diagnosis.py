@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import torch
 
-from autograder.course.assignment import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
+from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 from autograder.diagnosis import fingerprints
 from autograder.diagnosis.fingerprints import Fingerprint, known, observe
 from autograder.diagnosis.naming import name_mistakes

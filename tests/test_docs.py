@@ -11,10 +11,10 @@ import click
 import pytest
 import typer
 
-from autograder.course.assignment import ASSIGNMENTS
-from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as TF
 from autograder.cli import app
 from tests.checkout import ROOT, copy_checkout, run_in
+from tests.this_course import ASSIGNMENTS
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as TF
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "data" / "README.md"]
 BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -24,8 +24,8 @@ STANDS_FOR_ANY = re.compile(r"\b(?:NAME|ASSIGNMENT|CELL|STUDENT|ID)\b")
 # what a page's paths are relative to, beside the repository and the page's own folder
 INSIDE = {
     "threat-model.md": ["autograder"],
-    "graders.md": [f"autograder/graders/{TF.stem}", f"autograder/misconceptions/{TF.stem}"],
-    "README.md": ["autograder", f"autograder/misconceptions/{TF.stem}"],
+    "graders.md": [f"autograder/graders/{TF.stem}", f"autograder/graders/{TF.stem}/bank"],
+    "README.md": ["autograder", f"autograder/graders/{TF.stem}/bank"],
 }
 MADE_LATER = {
     ".venv/bin": "made by make",

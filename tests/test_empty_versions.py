@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.course.assignment import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.testing.in_process import without_accelerator
 from autograder.bank.versions import wrong_versions
 from autograder.verify.trial import find, plain

@@ -10,7 +10,6 @@ from bleach._vendor import html5lib  # the standard's parser, which bleach bring
 from bs4 import BeautifulSoup
 from test_feedback_clean import JPEG, png
 
-from autograder.course.assignment import ROOT
 from autograder.feedback import formulas
 from autograder.feedback.markdown import safe_html
 

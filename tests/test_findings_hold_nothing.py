@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS
+from tests.this_course import TRANSFORMER_FUNDAMENTALS
 from autograder.testing.in_process import without_accelerator
 from autograder.verify.trial import find
 from tests.attack_tools import findings

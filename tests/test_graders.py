@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from autograder.course.assignment import ASSIGNMENTS
+from tests.this_course import ASSIGNMENTS
 from autograder.notebooks.released import declared_points
 
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from autograder.course.assignment import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.commands.gradescope import write_package
 from autograder.gradescope.results import nothing_to_grade, results
 from autograder.notebooks.released import declared_points

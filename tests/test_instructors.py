@@ -12,7 +12,7 @@ from nbgrader.api import Gradebook
 from autograder.course import assignment as assignments
 from autograder.collecting.roster import read_roster
 from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
-from autograder.nbgrader_plugin.late import extensions
+from autograder.collecting.arrivals import extensions
 from autograder.notebooks.build import build_release, build_solution
 from tests.checkout import ROOT
 from tests.small_course import CELLS, SMALL, change_text, make_course, silent

@@ -11,7 +11,8 @@ from jupytext.cli import jupytext as jupytext_command
 from nbformat import NotebookNode
 from small_course import CELLS, HEADER, TEXT
 
-from autograder.course.assignment import ASSIGNMENTS, Assignment
+from autograder.course.assignment import Assignment
+from tests.this_course import ASSIGNMENTS
 from autograder.notebooks.pairing import NotPaired, as_text, in_step, notebook_bytes, sync
 
 

@@ -49,7 +49,7 @@ def test_processes_are_ready_and_see_this_ones_environment(monkeypatch):
     assert len(origins) == 1 and origins != {os.getpid()}
 
 
-@pytest.mark.parametrize("module", ["autograder.grading.imported", "autograder.commands.check"])
+@pytest.mark.parametrize("module", ["autograder.batch.preload", "autograder.student_check.show"])
 def test_who_renders_no_page_does_not_import_what_does(module):
     """It takes a fifth of a second: of each start of grading, and of each check of a student's."""
     program = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"

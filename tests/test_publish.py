@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autograder.course import assignment as assignments
-from autograder.course.assignment import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
+from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
 from autograder.notebooks.build import build_release
 from autograder.publishing.packages import student_requirements

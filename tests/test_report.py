@@ -7,11 +7,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
-from autograder.course import assignment as assignments
-from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS
+from tests.this_course import TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
 from autograder.notebooks.released import declared_points
 from autograder.results.result import CellOutcome, Result
@@ -220,22 +219,24 @@ def test_written_answers_that_wait_are_listed(course: Course):
 
     for student in ("ada", "ben"):
         course.submit(student, RIGHT | {"q1-why": f"Because, says {student}."})
-    autograde_class(TINY, fake_grade_all)
-    assert [(m.cell, m.students) for m in gather(TINY, course.root).to_mark] == [("q1-why", ("ada", "ben"))]
+    autograde_class(course.tiny, fake_grade_all)
+    assert [(m.cell, m.students) for m in gather(course.tiny, course.root).to_mark] == [("q1-why", ("ada", "ben"))]
     with Gradebook(database_url(course.root)) as gradebook:
-        grade = gradebook.find_grade("q1-why", TINY.stem, TINY.name, "ada")
+        grade = gradebook.find_grade("q1-why", TINY_STEM, TINY_NAME, "ada")
         grade.manual_score, grade.needs_manual_grade = 1.5, False
         gradebook.db.commit()
-    assert [(m.cell, m.students) for m in gather(TINY, course.root).to_mark] == [("q1-why", ("ben",))]
-    done = CliRunner().invoke(app, ["report", TINY.name])
+    assert [(m.cell, m.students) for m in gather(course.tiny, course.root).to_mark] == [("q1-why", ("ben",))]
+    done = CliRunner().invoke(app, ["report", TINY_NAME])
     assert done.exit_code == 0, done.output
-    text = Page((course.root / "results" / "report" / f"{TINY.name}.html").read_text()).text
+    text = Page((course.root / "results" / "report" / f"{TINY_NAME}.html").read_text()).text
     assert "1written answers to mark" in text and "No mistake could be named." in text
 
 
 def test_the_command_writes_where_it_is_told(sixty, monkeypatch, tmp_path):
     """With names from the roster, or without any."""
-    monkeypatch.setattr(assignments, "ROOT", sixty)
+    monkeypatch.setenv(VARIABLE, str(sixty))
+    shutil.copytree(TF.graders, sixty / ROOMS / TF.stem)
+    shutil.copytree(TF.release.parent, sixty / "release" / TF.name)
     for options, named in (([], True), (["--anonymous"], False)):
         path = tmp_path / "out" / "class.html"
         done = CliRunner().invoke(app, ["report", TF.name, "--output", str(path), "--quiet", *options])

@@ -11,12 +11,13 @@ import nbformat
 import pytest
 from small_course import DOUBLE, cells, change_text, content, make_course, names, silent
 
-from autograder.course.assignment import ROOT, Assignment
+from autograder.course.assignment import Assignment
 from autograder.notebooks import build
 from autograder.notebooks.build import build_release, build_solution
 from autograder.notebooks.course import course_config
 from autograder.notebooks.execute import SECONDS_A_CELL, CellFailed
 from autograder.notebooks.machine_paths import find_paths
+from tests.checkout import ROOT
 
 
 @pytest.fixture

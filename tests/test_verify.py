@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from autograder.course.assignment import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
 from autograder.commands import verify as command
 from autograder.diagnosis import fingerprints

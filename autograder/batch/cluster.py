@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import nbformat
 
 from autograder.batch.digest import course_digest, grading_digest, submission_digest
-from autograder.batch.many import Settings, grade_one
+from autograder.batch.many import Faults, Settings, grade_one
 from autograder.course.course import this_course
 from autograder.datasets.secret import course_secret
 from autograder.faults import Fault
@@ -62,7 +62,7 @@ def grade_on_cluster(
     version, secret = course_digest(assignment), course_secret(assignment.root).hex()
     grading = grading_digest(assignment, settings.execute)
     resources = {"GPU": 1} if os.environ.get("COURSE_GPU") == "1" else None
-    lost: list[str] = []
+    faults = Faults()
     with _client(cluster) as client, client.as_current():
         waiting = {}
         for number, path in enumerate(paths):
@@ -80,8 +80,11 @@ def grade_on_cluster(
                     raise ConnectionError
                 if done.status != "finished":
                     on_fault(path, _reason(done))
-                    lost.append(f"{path.parent.parent.name} ({_reason(done)})")
+                    faults.add(f"{path.parent.parent.name} ({_reason(done)})")
+                    if faults.too_many:
+                        break
                     continue
+                faults.none()
                 yield path, _graded(done.result(), path)
         except (OSError, FutureCancelledError) as error:
             raise ClusterError(
@@ -91,8 +94,8 @@ def grade_on_cluster(
         finally:
             for future in waiting:
                 future.release()
-    if lost:
-        raise ClusterError(f"not graded on {cluster.address}: {', '.join(lost)}")
+    if faults.told:
+        raise ClusterError(f"not graded on {cluster.address}: {faults}")
 
 
 def grade_bytes(name: str, content: bytes, assignment_name: str, execute: Mode, version: str, secret: str) -> str:

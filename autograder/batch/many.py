@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from autograder.sandbox.tiers import NoSandbox
 
 # not the student's doing: the submission stays ungraded, and is graded by the next run
 FAULTS = (NoSandbox, CannotStart, GraderFault, DataError, OSError)
-MOST_FAULTS = 3
+MOST_FAULTS = 3  # in a row: then it is not some files, and the rest would fare no better
 SECOND_TRY_SECONDS = 2.0
 AHEAD = 2  # notebooks a process that are being graded, wait for it, or for who takes their outcomes
 
@@ -31,6 +31,30 @@ Outcomes = Generator[tuple[Path, Graded | Exception], None, None]
 
 class NotAllGraded(GraderFault):
     """Faults of the installation left some notebooks ungraded; the others are graded. One line."""
+
+
+@dataclass
+class Faults:
+    """Submissions that faults of the installation left ungraded, and how many of them came in a row."""
+
+    told: list[str] = field(default_factory=list)
+    in_a_row: int = 0
+
+    def add(self, line: str) -> None:
+        self.told.append(line)
+        self.in_a_row += 1
+
+    def none(self) -> None:
+        """A submission was graded."""
+        self.in_a_row = 0
+
+    @property
+    def too_many(self) -> bool:
+        return self.in_a_row >= MOST_FAULTS
+
+    def __str__(self) -> str:
+        stopped = f"; stopped after {self.in_a_row} in a row" if self.too_many else ""
+        return ", ".join(self.told) + stopped
 
 
 @dataclass(frozen=True)
@@ -52,21 +76,22 @@ def grade_many(
 
     A notebook that ends a grading process gets a `could-not-run` result. One that a fault of the installation leaves
     ungraded does not hold up the others: `on_fault` hears of it, and NotAllGraded names it at the end, or at once
-    where it happens again and again. Closing the generator ends what is being graded.
+    where several in a row are left so. Closing the generator ends what is being graded.
     """
     outcomes = _one_by_one(paths, settings) if jobs == 1 or len(paths) < 2 else _in_processes(paths, settings, jobs)
-    faults: list[str] = []
+    faults = Faults()
     with closing(outcomes):
         for path, outcome in outcomes:
             if isinstance(outcome, Graded):
+                faults.none()
                 yield path, outcome
                 continue
             on_fault(path, outcome)
-            faults.append(f"{printable(path.name)} ({outcome})")
-            if len(faults) == MOST_FAULTS:
+            faults.add(f"{printable(path.name)} ({outcome})")
+            if faults.too_many:
                 break
-    if faults:
-        raise NotAllGraded(f"not graded: {', '.join(faults)}")
+    if faults.told:
+        raise NotAllGraded(f"not graded: {faults}")
 
 
 def grade_one(path: Path, settings: Settings) -> Graded:

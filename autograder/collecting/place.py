@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from autograder.collecting.arrivals import ARRIVALS, Arrivals, arrival_times
 from autograder.collecting.choose import Chosen, Version
 from autograder.collecting.download import CollectError, Refused, read_file
 from autograder.course.assignment import Assignment
 from autograder.files import write_whole
-from autograder.nbgrader_plugin.late import ARRIVALS, Arrivals, arrival_times
 
 What = Literal["new", "unchanged", "replaced", "older"]
 

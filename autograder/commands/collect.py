@@ -4,13 +4,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from autograder.collecting.arrivals import arrival_times
 from autograder.collecting.choose import Sorted, choose
 from autograder.collecting.download import CollectError, Refused, open_download
 from autograder.collecting.place import Placed, given_time, place, write_arrivals
 from autograder.collecting.roster import known_roster
 from autograder.course.course import Course
 from autograder.files import printable
-from autograder.nbgrader_plugin.late import arrival_times
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 
 SAID = {

@@ -11,23 +11,24 @@ from autograder.demo.submissions import Sample, place_samples
 from autograder.results.result import CellOutcome, Result
 
 
-def run_demo(course: Course, jobs: int | None, quiet: bool) -> None:
-    """Data, release, solutions, sample submissions, grading, and a table of what came out."""
+def run_demo(course: Course, assignment: str | None, jobs: int | None, quiet: bool) -> None:
+    """Data, release, solutions, sample submissions, grading, and a table of what came out, of one assignment or all."""
     console = Console(quiet=quiet)
     console.rule("1. data, release/ and solutions/")
-    build(course, None, True, quiet)
-    for name, assignment in course.assignments.items():
-        console.rule(f"2. sample submissions of {name}")
-        samples = place_samples(assignment, course.submitted)
+    build(course, assignment, True, quiet)
+    for one in course.chosen(assignment):
+        console.rule(f"2. sample submissions of {one.name}")
+        samples = place_samples(one, course.submitted)
         for sample in samples:
-            console.print(f"submitted/{sample.student}/{name}: {sample.story}", highlight=False)
+            console.print(f"submitted/{sample.student}/{one.name}: {sample.story}", highlight=False)
         console.rule("3. grading in the sandbox, gradebook, feedback")
         students = [sample.student for sample in samples]
-        autograde_submitted(course, name, students, jobs, "auto", "definitions", False, False, quiet)
-        console.print(table(assignment, samples))
+        autograde_submitted(course, one.name, students, jobs, "auto", "definitions", False, False, quiet)
+        console.print(table(one, samples))
+    first = course.chosen(assignment)[0]
     console.print(
-        "What a student sees:   feedback/ben/transformer-fundamentals/transformer_fundamentals.html\n"
-        "Result files:          results/transformer-fundamentals/ben.json\n"
+        f"What a student sees:   feedback/ben/{first.name}/{first.stem}.html\n"
+        f"Result files:          results/{first.name}/ben.json\n"
         "The gradebook:         gradebook.db, in formgrader (`.venv/bin/jupyter lab`) or as CSV (`autograder export`)",
         highlight=False,
     )

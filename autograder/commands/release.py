@@ -20,7 +20,7 @@ def build(course: Course, assignment: str | None, solutions: bool, quiet: bool) 
         for change in sync(one.source.parent):
             say(change)
         refuse_slips(one)
-    prepare(course.assignments.values(), quiet)
+    prepare(chosen, quiet)
     for one in chosen:
         _build(one, solutions, say, quiet)
 

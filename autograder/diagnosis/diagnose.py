@@ -9,8 +9,8 @@ from autograder.course.assignment import Assignment
 from autograder.diagnosis.fingerprints import expected, known, observe
 from autograder.diagnosis.naming import Diagnosis, name_mistakes
 from autograder.diagnosis.picture import Picture, picture
-from autograder.grading.execution import Execution
 from autograder.sandbox.session import WorkerError
+from autograder.testing.answering import Answering
 from autograder.testing.follow_through import Verdict, blank
 from autograder.testing.stand_ins import stand_ins, stand_ins_of
 
@@ -25,7 +25,7 @@ class Remark:
 
 
 def remarks(
-    assignment: Assignment, judged: Mapping[str, Verdict], errors: Mapping[str, BaseException | None], fresh: Execution
+    assignment: Assignment, judged: Mapping[str, Verdict], errors: Mapping[str, BaseException | None], fresh: Answering
 ) -> dict[str, Remark]:
     """Remarks by test, for components that lost points. `errors` are those of the hidden tests, by test.
 
@@ -47,7 +47,7 @@ def remarks(
     return said
 
 
-def _component(assignment: Assignment, cell: str, failed: list[str], fresh: Execution) -> dict[str, Remark]:
+def _component(assignment: Assignment, cell: str, failed: list[str], fresh: Answering) -> dict[str, Remark]:
     fresh.reach(assignment.test_cell(cell))
     observed = observe(assignment, cell, fresh)
     right = expected(assignment, cell)

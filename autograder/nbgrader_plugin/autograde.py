@@ -13,12 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.batch.digest import grading_digest, submission_digest
 from autograder.batch.unchanged import still_holds
+from autograder.collecting.arrivals import Arrivals, arrival_times
 from autograder.course.assignment import Assignment
 from autograder.faults import Fault
 from autograder.files import printable, sweep
 from autograder.grading.graded import Graded
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook, open_gradebook
-from autograder.nbgrader_plugin.late import Arrivals, arrival_times, record_arrivals
+from autograder.nbgrader_plugin.late import record_arrivals
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 from autograder.nbgrader_plugin.marks import Change, changes
 from autograder.nbgrader_plugin.preprocessors import result_path

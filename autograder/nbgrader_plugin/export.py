@@ -9,11 +9,12 @@ from nbgrader.api import Assignment as GradedAssignment
 from nbgrader.api import Gradebook, MissingEntry, Student, SubmittedAssignment
 from traitlets.config import Config
 
+from autograder.collecting.arrivals import Extensions, extensions
 from autograder.collecting.roster import Roster
 from autograder.collecting.roster import Student as Listed
 from autograder.files import write_whole
 from autograder.nbgrader_plugin.gradebook import database_url, open_gradebook
-from autograder.nbgrader_plugin.late import Extensions, due_date, extensions, late_penalty, seconds_late
+from autograder.nbgrader_plugin.late import due_date, late_penalty, seconds_late
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.notebooks.course import course_config
 from autograder.results.read import read_result

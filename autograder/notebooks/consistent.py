@@ -14,6 +14,7 @@ from autograder.course.manifest import MANIFEST
 from autograder.faults import Fault
 from autograder.notebooks.rebuild import BoundedParser, defined_names
 
+FIXTURES = ("student", "reference", "draw")  # what a hidden test may ask for
 EDGES = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
@@ -29,6 +30,7 @@ class MarkedTest:
     file: Path
     cell: str | None
     points: float | None
+    unknown: tuple[str, ...] = ()  # arguments that no fixture gives
 
 
 def refuse_slips(assignment: Assignment) -> None:
@@ -64,8 +66,15 @@ def marked_tests(graders: Path) -> list[MarkedTest]:
         }
         for node in body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found.append(MarkedTest(node.name, path, *_marker(node, values)))
+                found.append(MarkedTest(node.name, path, *_marker(node, values), _unknown_arguments(node)))
     return found
+
+
+def _unknown_arguments(node: ast.FunctionDef) -> tuple[str, ...]:
+    """Arguments of a test that are no fixture of hidden tests."""
+    arguments = node.args
+    names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return tuple(name for name in names if name not in FIXTURES)
 
 
 def _marker(node: ast.FunctionDef, values: dict[str, ast.expr]) -> tuple[str | None, float | None]:
@@ -149,6 +158,10 @@ def _hidden_tests(tests: list[MarkedTest], cells: Collection[str]) -> Iterator[s
     for one in tests:
         if one.cell is None or one.points is None:
             yield f"{one.file.name}: {one.name} does not say its points; write @pytest.mark.points(POINTS, cell=CELL)"
+        for name in one.unknown:
+            close = get_close_matches(name, FIXTURES, 1)
+            meant = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(FIXTURES)}"
+            yield f"{one.file.name}: {one.name} asks for '{name}', which no hidden test is given; {meant}"
     for file, cell in dict.fromkeys((one.file, one.cell) for one in tests if one.cell is not None):
         if cell not in cells:
             yield f"{file.name} tests '{cell}'{_no_such(cell, cells)}"

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from autograder.faults import Fault
 from autograder.files import write_whole
+from autograder.notebooks.shared_parts import renew_parts
 
 PERCENT = {"extension": ".py", "format_name": "percent"}
 # what jupytext's own commands and its JupyterLab extension read to keep the pair in step, too
@@ -86,7 +87,9 @@ def _sync_pair(text: Path, notebook: Path) -> list[str]:
             lines = [f"{text.name}: rewritten from {notebook.name}, which is newer ({', '.join(differing)})"]
         elif differing:
             lines = [f"{notebook.name}: rewritten from {text.name}, which is newer ({', '.join(differing)})"]
-    source = as_text(jupytext.reads(source, fmt=PERCENT))
+    cells = jupytext.reads(source, fmt=PERCENT)
+    lines += [f"{text.stem}: {line}" for line in renew_parts(cells)]
+    source = as_text(cells)
     content = notebook_bytes(source, old)
     changed = [p for p, c in ((text, source.encode()), (notebook, content)) if _write_changed(p, c)]
     return lines or [f"{path.name}: tidied (outputs, cell ids, metadata)" for path in changed]

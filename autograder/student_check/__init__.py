@@ -9,8 +9,6 @@ from autograder.course.manifest import MANIFEST
 # the modules of this package that `autograder check` needs
 FILES = (
     "__init__.py",
-    "commands/__init__.py",
-    "commands/check.py",
     "course/__init__.py",
     "course/assignment.py",
     "course/course.py",
@@ -33,6 +31,7 @@ FILES = (
     "student_check/missing.py",
     "student_check/parts.py",
     "student_check/run.py",
+    "student_check/show.py",
 )
 
 

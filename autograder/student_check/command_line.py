@@ -43,8 +43,8 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """For students: run the quick checks of a notebook and say what is missing. Needs no graders."""
-    from autograder.commands.check import check as run
     from autograder.student_check.run import CannotCheck
+    from autograder.student_check.show import check as run
 
     try:
         ready = run(notebook, assignment, quiet)

@@ -68,10 +68,11 @@ def run_test(test: HiddenTest, current: Pass) -> Finding:
         "reference": lambda: reference(current.assignment),
         "draw": lambda: current.draw(test.name),
     }
+    arguments = {name: given[name]() for name in inspect.signature(test.function).parameters}
     error: BaseException | None = None
     skipped = None
     try:
-        test.function(**{name: given[name]() for name in inspect.signature(test.function).parameters})
+        test.function(**arguments)
     except pytest.skip.Exception as reason:
         skipped = str(reason)
     except Exception as found:

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from notebook_page import NotebookPage
 
-from autograder.course.assignment import ASSIGNMENTS
+from tests.this_course import ASSIGNMENTS
 from autograder.notebooks.rebuild import grade_id
 
 

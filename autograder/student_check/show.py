@@ -1,4 +1,4 @@
-"""`autograder check`: the quick checks on the command line, and what is missing before handing in."""
+"""Show on the command line what the quick checks of a notebook say, and what is missing before handing in."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from autograder.bank.versions import correct_variants, wrong_versions
+from autograder.bank.versions import Correct, Wrong, correct_variants, wrong_versions
 from autograder.batch.processes import cores
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
@@ -72,7 +72,8 @@ def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
         placed = sample_file(assignment, folder / "samples", sample)
         paths.append(placed.replace(folder / f"sample-{sample.student}.ipynb"))
     solved = nbformat.read(assignment.solution, as_version=4)
-    for version in [*wrong_versions(assignment), *correct_variants(assignment)][::every]:
+    versions: list[Wrong | Correct] = [*wrong_versions(assignment), *correct_variants(assignment)]
+    for version in versions[::every]:
         notebook = copy.deepcopy(solved)
         for cell in notebook.cells:
             if grade_id(cell) == version.cell:

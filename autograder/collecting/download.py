@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from autograder.faults import Fault
@@ -91,7 +92,7 @@ def _of_archive(archive: zipfile.ZipFile) -> Iterator[Handed | str]:
         elif entry.flag_bits & 0x1:
             yield f"{shown}: encrypted"
         else:
-            yield Handed(parts, _time_of_entry(entry), lambda entry=entry: _read_entry(archive, entry))
+            yield Handed(parts, _time_of_entry(entry), partial(_read_entry, archive, entry))
 
 
 def _checked_parts(name: str) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ def _of_folder(folder: Path) -> Iterator[Handed | str]:
                 yield f"{shown}: a link or device, not a file"
                 continue
             arrived = plausible(datetime.fromtimestamp(found.st_mtime, UTC))
-            yield Handed(path.relative_to(folder).parts, arrived, lambda path=path: read_file(path))
+            yield Handed(path.relative_to(folder).parts, arrived, partial(read_file, path))
 
 
 def read_file(path: Path) -> bytes:

@@ -68,7 +68,8 @@ def store(entry: Source, files: list[SourceFile], folder: Path, quiet: bool, dow
 def extract(entry: Source, distribution: Path, file: SourceFile) -> bytes:
     """Content of `file` in the distribution, read in memory: no path from an archive ever reaches the disk."""
     with distribution.open("rb") as opened:
-        archive, name = opened, distribution.name
+        archive: BinaryIO = opened
+        name = distribution.name
         for member in file.inside:
             try:
                 content = read_member(archive, name, member)
@@ -91,10 +92,10 @@ def read_member(archive: BinaryIO, name: str, member: str) -> bytes:
         with zipfile.ZipFile(archive) as opened:
             return opened.read(member)
     with tarfile.open(fileobj=archive) as opened:
-        information = opened.getmember(member)
-        if not information.isfile():
+        extracted = opened.extractfile(information) if (information := opened.getmember(member)).isfile() else None
+        if extracted is None:
             raise KeyError(member)
-        return opened.extractfile(information).read()
+        return extracted.read()
 
 
 def check(path: Path, sha256: str, what: str) -> None:

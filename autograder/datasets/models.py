@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,7 +111,7 @@ CONVERTERS: dict[str, Converter] = {SMOLLM2: convert_smollm2, MINILM: copy_minil
 
 
 @contextmanager
-def silent_transformers():
+def silent_transformers() -> Iterator[None]:
     """No progress bars and no warnings: set-up has its own lines."""
     from transformers.utils import logging
 

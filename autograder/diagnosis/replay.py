@@ -16,6 +16,7 @@ from autograder.testing.answering import Answering
 from autograder.testing.findings import Pass
 from autograder.testing.hidden_tests import run_tests, tests_of
 from autograder.testing.in_process import InProcess, without_accelerator
+from autograder.testing.stand_ins import StandIns
 from autograder.worker.wire import Handle
 
 OTHER_SEED = 7919
@@ -42,6 +43,8 @@ class Recorder:
 
     inner: Answering
     kept: list[tuple[str, float, dict[str, Any], Any]] = field(default_factory=list)
+
+    stand_ins: StandIns | None = None  # those of `inner` hold
 
     @property
     def timeouts(self) -> dict[str, int]:

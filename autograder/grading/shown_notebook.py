@@ -21,8 +21,9 @@ def shown_notebook(
     shown = _with_outputs(notebook, runs)
     for finding in found.findings:
         picture = remarks[finding.name].picture if finding.name in remarks else None
-        for cell in shown.cells if picture is not None else ():
-            if grade_id(cell) == found.assignment.test_cell(finding.cell):
+        if picture is not None:
+            place = found.assignment.test_cell(finding.cell)
+            for cell in (c for c in shown.cells if grade_id(c) == place):
                 cell.outputs.append(picture_output(picture.png, picture.caption))
     return shown
 

@@ -20,8 +20,10 @@ from autograder.notebooks.course import course_config
 from autograder.results.read import read_result
 
 UNKNOWN = Roster()
-FIXED = ("assignment", "student", "last_name", "first_name", "name", "canvas_id", "email", "status", "due", "arrived")
-FIXED += ("seconds_late", "automatic", "manual", "late_penalty", "total", "max_score", "to_be_marked")
+FIXED = (
+    "assignment", "student", "last_name", "first_name", "name", "canvas_id", "email", "status", "due", "arrived",
+    "seconds_late", "automatic", "manual", "late_penalty", "total", "max_score", "to_be_marked",
+)  # fmt: skip
 # Canvas matches rows by ID; the second line of its own exports says how many points there are
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 POINTS = "    Points Possible"

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
@@ -16,6 +16,7 @@ from autograder.course.assignment import Assignment
 from autograder.course.course import NoSuchAssignment, course_at
 from autograder.feedback.cells import attach_feedback
 from autograder.grading.graded import Graded
+from autograder.results.result import Mode
 
 
 class SubmissionExporter(NotebookExporter):
@@ -25,9 +26,7 @@ class SubmissionExporter(NotebookExporter):
     missing, doubled or changed, and nothing is left for nbgrader's sanitising preprocessors to do.
     """
 
-    def from_filename(
-        self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    def from_filename(self, filename: str, resources: dict[str, Any] | None = None, **kw: Any) -> Any:
         path = Path(filename)
         resources = resources or {}
         resources["metadata"] = {"name": path.stem, "path": str(path.parent)}
@@ -59,8 +58,12 @@ class _OfSubmission(NbGraderPreprocessor):
 class SandboxedGrade(_OfSubmission):
     """Grades the submitted file with the hidden graders, its code in the sandbox, and writes the feedback into it."""
 
-    sandbox = Enum(("auto", "none"), "auto", help="as in `autograder grade --sandbox`").tag(config=True)
-    execute = Enum(("definitions", "all"), "definitions", help="as in `autograder grade --execute`").tag(config=True)
+    sandbox: Literal["auto", "none"] = Enum(("auto", "none"), "auto", help="as in `autograder grade --sandbox`").tag(
+        config=True
+    )
+    execute: Mode = Enum(("definitions", "all"), "definitions", help="as in `autograder grade --execute`").tag(
+        config=True
+    )
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         assignment, path = self.assignment(resources), self.submitted(resources)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import jupytext
 from nbformat import NotebookNode
@@ -92,7 +93,7 @@ def _constant(node: ast.expr | None, values: dict[str, ast.expr]) -> object:
     return node.value if isinstance(node, ast.Constant) else None
 
 
-def _mark(cell: NotebookNode) -> dict:
+def _mark(cell: NotebookNode) -> dict[str, Any]:
     return cell.metadata.get("nbgrader", {})
 
 

@@ -74,7 +74,7 @@ def notebook_bytes(text: str, old: NotebookNode | None = None) -> bytes:
 
 def _sync_pair(text: Path, notebook: Path) -> list[str]:
     old = _read(notebook) if notebook.is_file() else None
-    if not text.is_file():
+    if old is not None and not text.is_file():
         source, lines = as_text(old, notebook.name), [f"{text.name}: made from {notebook.name}"]
     else:
         source, lines = text.read_text(encoding="utf-8"), []
@@ -82,7 +82,7 @@ def _sync_pair(text: Path, notebook: Path) -> list[str]:
         differing = _differences(source, from_notebook) if from_notebook else []
         if old is None:
             lines = [f"{notebook.name}: made from {text.name}"]
-        elif differing and notebook.stat().st_mtime_ns > text.stat().st_mtime_ns:
+        elif from_notebook is not None and differing and notebook.stat().st_mtime_ns > text.stat().st_mtime_ns:
             source = from_notebook
             lines = [f"{text.name}: rewritten from {notebook.name}, which is newer ({', '.join(differing)})"]
         elif differing:
@@ -159,7 +159,7 @@ def _number(notebook: NotebookNode, old: NotebookNode | None) -> None:
 def _old_ids(notebook: NotebookNode, old: NotebookNode) -> dict[int, str]:
     """Ids by the index of the new cell: of the old cell with the same text, or of the one that it is an edit of."""
     ours, theirs = ([f"{_grade_id(c)}\n{c.cell_type}\n{c.source}" for c in nb.cells] for nb in (notebook, old))
-    ids = {}
+    ids: dict[int, str | None] = {}
     for kind, a, a_end, b, b_end in SequenceMatcher(a=ours, b=theirs, autojunk=False).get_opcodes():
         if kind == "equal" or (kind == "replace" and a_end - a == b_end - b):
             ids |= {a + k: old.cells[b + k].get("id") for k in range(a_end - a)}

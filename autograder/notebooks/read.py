@@ -119,7 +119,10 @@ def _cell(raw: dict[str, Any], outputs: list[Any]) -> NotebookNode:
     source = source if isinstance(source, str) else ""
     # lone surrogates cannot be written as UTF-8 again
     source = source.encode("utf-8", "replace").decode("utf-8")
-    new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
+    new = {
+        "code": nbformat.v4.new_code_cell,
+        "markdown": nbformat.v4.new_markdown_cell,
+    }
     kind = kind if isinstance(kind, str) else "raw"
     cell = new.get(kind, nbformat.v4.new_raw_cell)(source)
     if (name := _grade_id(raw.get("metadata"))) is not None:

@@ -1,7 +1,7 @@
-"""Parts of cells that several notebooks share: each is written once, in `parts/`, and put in where a notebook names it.
+"""Parts of cells that several notebooks share: written once, in `parts/`, and put in where a notebook names them.
 
-A cell holds such a part between two lines, `# --- shared part NAME (DIGEST) ---` and `# --- end of NAME ---` (in markdown
-they are comments). The digest is that of the text between them, so that an edit in the notebook is noticed and not lost.
+A cell holds such a part between two lines, `# --- shared part NAME (DIGEST) ---` and `# --- end of NAME ---`; in
+markdown they are comments. The digest is that of the text between them, so that an edit in a notebook is not lost.
 """
 
 import hashlib

@@ -15,8 +15,9 @@ from autograder.faults import GraderFault
 from autograder.grading.execution import Budget, Execution
 from autograder.grading.prepare import prepare_submission
 from autograder.results.result import Result
+from autograder.testing.findings import Finding, Pass
 from autograder.testing.in_process import InProcess
-from autograder.testing.plugin import Finding, Pass, marker_of
+from autograder.testing.plugin import marker_of
 from autograder.testing.pytest_run import run_pass
 
 
@@ -74,7 +75,7 @@ def replay_test(
     prepared = prepare_submission(path, assignment, sandbox)
     execution = Execution(prepared.notebook, prepared.tier, prepared.seen, "definitions", Budget())
     watched = Recorder(execution)
-    current = Pass(assignment, watched, only=frozenset({test}), full_cells=_full_cells(assignment, recorded))  # type: ignore[arg-type]
+    current = Pass(assignment, watched, only=frozenset({test}), full_cells=_full_cells(assignment, recorded))
     try:
         findings = {f.name: f for f in run_pass(current).findings}
         finding = findings[test]

@@ -45,7 +45,7 @@ def _tell(answers: IO[str], message: dict[str, Any]) -> None:
 
 
 def _run(shell: QuietShell, cell: dict[str, Any]) -> dict[str, Any]:
-    shell.compile.get_code_name = lambda *_: f"<cell {cell['index']}>"
+    shell.compile.get_code_name = lambda *_: f"<cell {cell['index']}>"  # type: ignore[method-assign]
     with capture_output() as shown:
         outcome = shell.run_cell(cell["source"], store_history=False)
     error = outcome.error_before_exec or outcome.error_in_exec

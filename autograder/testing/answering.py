@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from autograder.testing.stand_ins import StandIns
+
 
 class Answering(Protocol):
     """A notebook whose cells run as far as a test cell, and which then answers requests about what they defined.
@@ -9,6 +11,8 @@ class Answering(Protocol):
     It is a submission in its sandboxed worker (`grading.execution`), a text of our own in this process
     (`testing.in_process`), or one of these with every request kept (`diagnosis.replay`).
     """
+
+    stand_ins: StandIns | None  # what is bound in place of the notebook's own parts, after the cells that define them
 
     @property
     def timeouts(self) -> dict[str, int]:

@@ -73,6 +73,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         raise
     finally:
         if current is not None:
+            assert isinstance(item, pytest.Function)
             current.findings.append(Finding(item.name, cell, title_of(item.function), points, role, error, skipped))
 
 

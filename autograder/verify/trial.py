@@ -9,6 +9,7 @@ from autograder.testing.findings import Finding, Pass
 from autograder.testing.follow_through import Verdict, earning, verdicts
 from autograder.testing.hidden_tests import run_tests, tests_of
 from autograder.testing.in_process import InProcess
+from autograder.testing.stand_ins import StandIns
 
 SEED = "verify"
 
@@ -68,7 +69,7 @@ def with_follow_through(found: Pass, replaced: Mapping[str, str], seed: str = SE
 
 
 def _retry(assignment: Assignment, replaced: Mapping[str, str], seed: str) -> Callable[..., list[Finding]]:
-    def retry(cell: str, stand_ins: object, only: frozenset[str]) -> list[Finding]:
+    def retry(cell: str, stand_ins: StandIns, only: frozenset[str]) -> list[Finding]:
         execution = InProcess(assignment, replaced, stand_ins)
         current = Pass(assignment, execution, seed=seed)
         return run_tests((t for t in tests_of(assignment, cell) if t.name in only), current).findings

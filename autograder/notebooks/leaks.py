@@ -147,7 +147,11 @@ def _label(cell: dict[str, Any], index: int) -> str:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every text in a JSON value: keys, strings, lists of lines joined, and what base64 in it says."""
+    """Every text in a JSON value: keys, strings, lists of lines joined, and what base64 in it says.
+
+    >>> list(_strings({"source": ["one ", "two"], "image": "aGlkZGVu"}))
+    ['source', 'one two', 'image', 'aGlkZGVu', 'hidden']
+    """
     if isinstance(value, str):
         yield value
         yield from _decoded(value)

@@ -109,7 +109,11 @@ def _locate(
 
 
 def defined_names(source: str, parser: BoundedParser) -> set[str]:
-    """Names that the cell's top level defines with `def` or `class`, or binds by assignment."""
+    """Names that the cell's top level defines with `def` or `class`, or binds by assignment.
+
+    >>> sorted(defined_names("import math\\nclass Head: pass\\ndef attend(): x = 1\\nscale = 2", BoundedParser()))
+    ['Head', 'attend', 'scale']
+    """
     tree = parser.tree(source)
     if tree is None:
         return set(re.findall(r"^(?:class|def)\s+(\w+)", source, re.M))

@@ -26,7 +26,11 @@ class Withheld:
 
 
 def squash(text: str) -> str:
-    """`text` as one string without white space, so that neither layout nor escapes hide a copy."""
+    """`text` as one string without white space, so that neither layout nor escapes hide a copy.
+
+    >>> squash("x &lt;  y\\n") == squash("x<y")
+    True
+    """
     plain = html.unescape(_unquoted(text)).replace('\\"', '"')
     return re.sub(r"[\s\u200b-\u200d\u2060\ufeff]+", "", unicodedata.normalize("NFKC", plain))
 

@@ -13,6 +13,11 @@ SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 class Draw:
     """A source of random inputs.
 
+    >>> Draw("a seed").integers(0, 9, (5,)).tolist() == Draw("a seed").integers(0, 9, (5,)).tolist()
+    True
+    >>> sorted(Draw("a seed").shuffled("abc")), Draw("a seed").mask(4, 3).shape
+    (['a', 'b', 'c'], torch.Size([4, 3]))
+
     `hidden_seeds` gives the seeds of hidden data sets by name; without it the inputs are public, so that a message may
     show what follows from them.
     """

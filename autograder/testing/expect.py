@@ -75,7 +75,13 @@ def close(
     rtol: float = 1e-4,
     detail: str | None = None,
 ) -> None:
-    """Raise a Mistake unless the numbers `found` (tensor, number or list) are those `expected`, within tolerance."""
+    """Raise a Mistake unless the numbers `found` (tensor, number or list) are those `expected`, within tolerance.
+
+    >>> close([1.0, 2.0], torch.tensor([1.0, 2.000001]), "The sums are wrong.")
+    >>> close([1.0, 3.0], [1.0, 2.0], "The sums are wrong.", "Over which axis?")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    autograder.testing.expect.Mistake: The sums are wrong. Over which axis? 1 of 2 values are off; ...
+    """
     ours = _numbers(expected)  # which may be the student's own, too
     alike = ours is not None and (not isinstance(found, torch.Tensor) or found.shape == ours.shape)
     theirs = _numbers(found) if alike else None
@@ -93,7 +99,11 @@ def equal(found: Any, expected: Any, symptom: str, cause: str = "", detail: str 
 
 
 def described(value: Any, most: int = 160) -> str:
-    """A student's value in a few words. Looks at its beginning only, however much there is of it."""
+    """A student's value in a few words. Looks at its beginning only, however much there is of it.
+
+    >>> described([1, 2.5, None]), described(torch.zeros(2, 3))
+    ('[1, 2.5, None]', 'a tensor of shape (2, 3) and dtype torch.float32')
+    """
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)} and dtype {value.dtype}"
     if isinstance(value, tuple | list | dict):

@@ -35,8 +35,13 @@ def stand_ins_of(assignment: Assignment) -> Path:
 def _only(text: str, wanted: set[str]) -> str:
     """The imports of `text`, and those of its top-level definitions that `wanted` need, directly or through others.
 
-    >>> _only("import math\\\ndef f(x):\\n    return g(x)\\ndef g(x):\\n    return 1\\ndef h(x):\\n    return 2", {"f"})
-    'import math\\n\\ndef f(x):\\n    return g(x)\\n\\ndef g(x):\\n    return 1'
+    >>> text = "import math\\nf = lambda x: g(x)\\ndef g(x):\\n    return math.pi\\ndef h(x):\\n    return 2"
+    >>> print(_only(text, {"f"}))
+    import math
+    f = lambda x: g(x)
+    <BLANKLINE>
+    def g(x):
+        return math.pi
     """
     body = ast.parse(text).body
     defining = {name: node for node in body for name in _defined(node)}

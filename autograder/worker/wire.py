@@ -105,7 +105,14 @@ def _read(channel: socket.socket, length: int, deadline: float | None) -> bytes:
 
 
 def encode(value: Any, tensors: dict[str, torch.Tensor], depth: int = 0) -> Any:
-    """The JSON form of `value`; its tensors are added to `tensors`."""
+    """The JSON form of `value`; its tensors are added to `tensors`.
+
+    >>> tensors = {}
+    >>> encode([1, 0.5, None, torch.ones(2)], tensors)
+    {'l': [1, 0.5, None, {'x': '0'}]}
+    >>> tensors
+    {'0': tensor([1., 1.])}
+    """
     if depth > DEPTH:
         return {"o": "something nested too deeply"}
     if value is None or value is True or value is False:

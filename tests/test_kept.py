@@ -13,7 +13,7 @@ from autograder import assignments
 from autograder.cli import app
 from autograder.grading import digest
 from autograder.grading.digest import course_digest, grading_digest, submission_digest
-from autograder.grading.kept import longest_first, read_result, still_holds
+from autograder.grading.kept import earlier_result, longest_first, still_holds
 from autograder.grading.many import Settings, grade_one
 from autograder.grading.result import CellOutcome, Result
 from tests.toy_course import DOUBLE, QUADRUPLE, TOY, lay_out, notebook
@@ -170,7 +170,7 @@ def test_a_result_that_is_none_is_ignored(grade, tmp_path, change):
     grade()
     path = tmp_path / "out" / "ada.json"
     path.write_text(change(json.loads(path.read_text())))
-    assert "unchanged" not in grade() and read_result(path).score == 6
+    assert "unchanged" not in grade() and earlier_result(path).score == 6
 
 
 def test_what_is_no_ordinary_file_is_no_result(tmp_path):
@@ -178,7 +178,7 @@ def test_what_is_no_ordinary_file_is_no_result(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(2**34)
-    assert [read_result(tmp_path / f"{name}.json") for name in ("pipe", "large", "none")] == [None, None, None]
+    assert [earlier_result(tmp_path / f"{name}.json") for name in ("pipe", "large", "none")] == [None, None, None]
 
 
 def test_a_result_holds_where_digest_and_tier_are_the_same():

@@ -20,7 +20,7 @@ from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
 from autograder.demo.submissions import place_samples, sample_file
 from autograder.grading.processes import cores
-from autograder.grading.result import Mode
+from autograder.grading.result import Mode, read_result
 from autograder.misconceptions.bank import correct_variants, wrong_versions
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.warm import COLD
@@ -96,9 +96,9 @@ def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path)
 
 
 def _marks(result: Path) -> str:
-    told = json.loads(result.read_text())
-    tests = {cell: [[t[name] for name in COMPARED] for t in c["tests"]] for cell, c in told["cells"].items()}
-    return json.dumps([told["status"], told["score"], tests], sort_keys=True)
+    found = read_result(result)
+    tests = {cell: [[getattr(t, name) for name in COMPARED] for t in c.tests] for cell, c in found.cells.items()}
+    return json.dumps([found.status, found.score, tests], sort_keys=True)
 
 
 def main() -> None:

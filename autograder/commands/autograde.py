@@ -11,7 +11,7 @@ from autograder.commands.progress import Say, counting
 from autograder.files import printable
 from autograder.grading.cluster import Cluster, grade_on_cluster
 from autograder.grading.graded import Graded
-from autograder.grading.kept import CONFINED, longest_first, read_result
+from autograder.grading.kept import CONFINED, earlier_result, longest_first
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
 from autograder.grading.processes import cores
@@ -43,7 +43,7 @@ def autograde_submitted(
         return []
 
     def last(path: Path) -> Result | None:
-        return read_result(result_path(ROOT, assignment, path.parent.parent.name))
+        return earlier_result(result_path(ROOT, assignment, path.parent.parent.name))
 
     with contextlib.ExitStack() as stack:
         step = stack.enter_context(counting("grading", total, quiet, jobs if cluster is None else None))

@@ -7,7 +7,7 @@ from autograder.assignments import ASSIGNMENTS, ROOT, Assignment
 from autograder.commands.autograde import autograde_submitted
 from autograder.commands.release import build
 from autograder.demo.submissions import STORIES, Sample, place_samples
-from autograder.grading.result import CellOutcome, Result
+from autograder.grading.result import CellOutcome, read_result
 
 
 def run_demo(jobs: int | None, quiet: bool) -> None:
@@ -36,7 +36,7 @@ def run_demo(jobs: int | None, quiet: bool) -> None:
 def table(assignment: Assignment, samples: list[Sample]) -> Table:
     """Components against students, with totals and seconds; narrow enough for 80 columns."""
     folder = ROOT / "results" / assignment.name
-    results = [Result.from_json((folder / f"{sample.student}.json").read_text()) for sample in samples]
+    results = [read_result(folder / f"{sample.student}.json") for sample in samples]
     shown = Table(
         title=f"{assignment.name}: automatic points", caption="less than full marks in yellow", padding=(0, 0)
     )

@@ -10,11 +10,12 @@ from rich.text import Text
 from autograder import assignments
 from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.commands.errors import CommandError, assignment_named
+from autograder.commands.progress import Say
 from autograder.feedback.clean import clean_text
 from autograder.files import printable
 from autograder.grading.expect import Mistake
 from autograder.grading.prepare import NotGradable
-from autograder.grading.result import Result, TestOutcome
+from autograder.grading.result import DamagedResult, Result, TestOutcome, read_result
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.reporting.replay import Replayed, Step, replay_test, test_cells
 from autograder.reporting.values import difference, shown
@@ -69,8 +70,11 @@ def _which(student: str, test: str, named: str | None) -> tuple[Assignment, str]
 
 def _recorded(assignment: Assignment, student: str) -> Result | None:
     try:
-        return Result.from_json(result_path(assignments.ROOT, assignment.name, student).read_text())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return read_result(result_path(assignments.ROOT, assignment.name, student))
+    except FileNotFoundError:
+        return None
+    except DamagedResult as damaged:
+        Say(quiet=False)(str(damaged))
         return None
 
 

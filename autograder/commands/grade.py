@@ -12,7 +12,7 @@ from autograder.feedback.page import feedback_page
 from autograder.files import printable, write_whole
 from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.graded import Graded
-from autograder.grading.kept import longest_first, read_result, still_holds
+from autograder.grading.kept import earlier_result, longest_first, still_holds
 from autograder.grading.many import Settings, grade_many
 from autograder.grading.prepare import release_notebook
 from autograder.grading.processes import cores
@@ -46,7 +46,7 @@ def grade_files(
     there = [path for path in notebooks if os.path.lexists(path)]
     grading, jobs = grading_digest(known, execute), jobs or cores()
     digests = {path: submission_digest(path, grading) for path in there}
-    earlier = {path: read_result(output / f"{path.stem}.json") for path in there}
+    earlier = {path: earlier_result(output / f"{path.stem}.json") for path in there}
     with counting("grading", len(there), quiet, jobs) as step:
         waiting = []
         for path in there:

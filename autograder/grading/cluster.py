@@ -18,6 +18,7 @@ import nbformat
 
 from autograder.assignments import ASSIGNMENTS
 from autograder.faults import Fault
+from autograder.files import printable
 from autograder.grading.digest import course_digest, grading_digest, submission_digest
 from autograder.grading.graded import Graded
 from autograder.grading.many import Settings, grade_one
@@ -82,7 +83,14 @@ def grade_on_cluster(
                     on_fault(path, _reason(done))
                     lost.append(f"{path.parent.parent.name} ({_reason(done)})")
                     continue
-                yield path, _graded(done.result(), path)
+                try:
+                    graded = _graded(done.result(), path)
+                except ValueError as error:
+                    reason = f"the worker's reply is damaged: {printable(str(error))[:200]}"
+                    on_fault(path, reason)
+                    lost.append(f"{path.parent.parent.name} ({reason})")
+                    continue
+                yield path, graded
         except (OSError, FutureCancelledError) as error:
             raise ClusterError(
                 f"lost the scheduler {cluster.address} ({type(error).__name__}); what was finished is kept, "
@@ -143,9 +151,13 @@ def _client(cluster: Cluster) -> Any:
 
 
 def _graded(text: str, path: Path) -> Graded:
-    parts = json.loads(text)
-    notebook = nbformat.reads(parts["notebook"], as_version=4)
-    return Graded(Result.from_json(parts["result"]), notebook, parts["lasting"])
+    """Raises ValueError where the reply is not what `grade_bytes` gives."""
+    try:
+        parts = json.loads(text)
+        notebook = nbformat.reads(parts["notebook"], as_version=4)
+        return Graded(Result.from_json(parts["result"]), notebook, parts["lasting"])
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(type(error).__name__) from None
 
 
 def _reason(future: Any) -> str:

@@ -4,23 +4,17 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from autograder.grading.result import Result
+from autograder.grading.result import DamagedResult, Result, read_result
 from autograder.sandbox.tiers import Tier
 
 CONFINED: tuple[Tier, ...] = ("namespaces", "landlock")
-RESULT_BYTES = 16 * 2**20  # a result has some 50 KB
 
 
-def read_result(path: Path) -> Result | None:
-    """The result in `path`; None where there is none, or something else."""
+def earlier_result(path: Path) -> Result | None:
+    """The result of an earlier run. None where there is none, or a damaged one: grading then writes a new one."""
     try:
-        if not path.is_file() or path.stat().st_size > RESULT_BYTES:
-            return None
-        result = Result.from_json(path.read_text(encoding="utf-8"))
-        numbers = all(map(math.isfinite, (result.score, result.max_score, result.seconds)))
-        texts = isinstance(result.digest, str) and isinstance(result.error, str | None)
-        return result if numbers and texts and result.status in ("graded", "could-not-run") else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return read_result(path)
+    except (FileNotFoundError, DamagedResult):
         return None
 
 

@@ -1,12 +1,17 @@
-"""The result of grading one notebook, and its JSON form."""
+"""The result of grading one notebook, its JSON form, and the only reader of result files."""
 
+import functools
 import json
-from dataclasses import asdict, dataclass, field
+import os
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from autograder.files import write_whole
+from autograder.faults import Fault
+from autograder.files import printable, write_whole
 
+RESULT_BYTES = 16 * 2**20  # a result has some 50 KB
+LARGEST = 1e9  # of points and seconds: beyond it, figures and sums of a class overflow
 Mode = Literal["definitions", "all"]  # of `--execute`: without or with demonstrations
 TestStatus = Literal["passed", "failed", "could-not-run"]
 
@@ -57,13 +62,67 @@ class Result:
 
     @staticmethod
     def from_json(text: str) -> "Result":
-        raw = json.loads(text)
-        raw["cells"] = {
-            cell: CellOutcome(c["score"], c["max_score"], tuple(TestOutcome(**t) for t in c["tests"]))
-            for cell, c in raw["cells"].items()
-        }
-        raw["notes"] = tuple(raw["notes"])
-        return Result(**raw)
+        """The inverse of `to_json`. Raises ValueError, which names the place, where the text is anything else."""
+        try:
+            raw = json.loads(text)
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON from line {error.lineno} on") from None
+        result: Result = _checked(Result, raw, "the result")
+        return result
 
     def write(self, path: Path) -> None:
         write_whole(path, self.to_json())
+
+
+class DamagedResult(Fault):
+    """There is something in a result file's place that is no result; one line."""
+
+
+def read_result(path: Path) -> Result:
+    """The result in `path`. Raises FileNotFoundError where nothing is there, and DamagedResult for anything else."""
+    if not os.path.lexists(path):
+        raise FileNotFoundError(f"there is no result file {printable(str(path))}: grade the notebook first")
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("not an ordinary file")
+        with path.open("rb") as file:
+            data = file.read(RESULT_BYTES + 1)
+        if len(data) > RESULT_BYTES:
+            raise ValueError(f"larger than {RESULT_BYTES // 2**20} MB")
+        return Result.from_json(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        reason = "not UTF-8"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except ValueError as error:
+        reason = printable(str(error))[:200]
+    raise DamagedResult(f"the result file {printable(str(path))} is damaged ({reason}): delete it and grade again")
+
+
+_hints = functools.cache(get_type_hints)
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    """`value`, as JSON gave it, as a `kind` from the records above. Raises ValueError that names the place."""
+    if is_dataclass(kind):
+        known = _hints(kind)
+        needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+        if not isinstance(value, dict) or not needed <= value.keys() <= known.keys():
+            raise ValueError(f"{where} does not have the fields of a {kind.__name__}")
+        return kind(**{name: _checked(known[name], item, f"{where}, {name}") for name, item in value.items()})
+    origin, choices = get_origin(kind), get_args(kind)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_checked(choices[0], item, f"{where} {number}") for number, item in enumerate(value, start=1))
+    if origin is dict and isinstance(value, dict):
+        return {name: _checked(choices[1], item, f"{where} {name}") for name, item in value.items()}
+    if kind is float:
+        right = type(value) in (int, float) and abs(value) <= LARGEST  # which NaN is not
+    elif origin is Literal:
+        right = isinstance(value, str) and value in choices
+    else:
+        right = origin not in (tuple, dict) and isinstance(value, kind)
+    if not right:
+        raise ValueError(f"{where} has the wrong type or value")
+    return value

@@ -17,7 +17,7 @@ from autograder.faults import Fault
 from autograder.files import printable, sweep
 from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.graded import Graded
-from autograder.grading.kept import read_result, still_holds
+from autograder.grading.kept import earlier_result, still_holds
 from autograder.grading.result import Mode, Result
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook, open_gradebook
 from autograder.nbgrader_plugin.late import Arrivals, arrival_times, record_arrivals
@@ -142,7 +142,7 @@ def finished(
     course: Path, assignment: Assignment, student: str, digest: str, tiers: Collection[Tier] | None = None
 ) -> Result | None:
     """The student's result, if it still holds for the file with this digest and everything of it was recorded."""
-    result = read_result(result_path(course, assignment.name, student))
+    result = earlier_result(result_path(course, assignment.name, student))
     if result is None or not still_holds(result, digest, tiers):
         return None
     feedback = course / "feedback" / student / assignment.name / f"{assignment.stem}.html"

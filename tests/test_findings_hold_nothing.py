@@ -6,10 +6,10 @@ import sys
 import pytest
 import torch
 
-from tests.this_course import TRANSFORMER_FUNDAMENTALS
 from autograder.testing.in_process import without_accelerator
 from autograder.verify.trial import find
 from tests.attack_tools import findings
+from tests.this_course import TRANSFORMER_FUNDAMENTALS
 from tests.toy_course import toy_course  # noqa: F401
 
 HUGE = "def double(x):\n    return torch.zeros(10 * 2**20, dtype=torch.uint8)"

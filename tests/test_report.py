@@ -207,7 +207,7 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(tmp_path):
     for name, text in (("x", "{"), ("y", "[]"), ("z", '{"cells": {}}')):
         (folder / f"{name}.json").write_text(text)
     found = gather(TF, tmp_path)
-    assert found.unreadable == ("x", "y", "z") and len(found.results) == 5
+    assert list(found.unreadable) == ["x", "y", "z"] and len(found.results) == 5
     assert "the result file is damaged" in report_page(found, {}, anonymous=False, made=NOW)
 
 

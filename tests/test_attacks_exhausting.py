@@ -73,7 +73,7 @@ def test_a_loop_that_blocks_every_signal_ends(session, soon):
     assert time.monotonic() - start < soon
 
 
-def test_loops_in_a_call_name_their_limit(toy, monkeypatch):  # noqa: F811
+def test_loops_in_a_call_name_their_limit(toy, monkeypatch):
     """A component that never ends costs its own tests."""
     monkeypatch.setattr(limits, "CALL_SECONDS", 0.5)
     monkeypatch.setattr(limits, "GRACE_SECONDS", 0.5)
@@ -371,7 +371,7 @@ def test_a_worker_that_does_not_read_ends(session, soon):
     assert time.monotonic() - start < soon
 
 
-def test_the_rest_is_graded(toy, monkeypatch):  # noqa: F811
+def test_the_rest_is_graded(toy, monkeypatch):
     """A component that exhausts memory loses its points; the others are graded."""
     monkeypatch.setattr(limits, "MEMORY_BYTES", 600 * 2**20)
     glutton = "def double(x):\n    held = [bytearray(b'x' * 2**28) for _ in range(64)]\n    return 2 * x"

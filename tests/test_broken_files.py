@@ -42,7 +42,7 @@ def assert_refused(found: dict[str, Any], reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", GRADED)
-def test_a_damaged_notebook_whose_meaning_is_clear_is_read(tmp_path, toy, name):  # noqa: F811
+def test_a_damaged_notebook_whose_meaning_is_clear_is_read(tmp_path, toy, name):
     """Encodings, old formats, wrong types, tampering, junk of any depth and size: both answers are in their places."""
     rebuilt = rebuild(notebook(), read_submission(put(tmp_path / "ada.ipynb", GRADED[name]())), toy)
     cells = {grade_id(cell): cell for cell in rebuilt.notebook.cells}
@@ -116,7 +116,7 @@ def test_a_fault_of_ours_in_one_submission_stops_no_other(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def deadly(monkeypatch, toy):  # noqa: F811
+def deadly(monkeypatch, toy):
     """Grading that goes wrong for files called ada and broke."""
     monkeypatch.setattr(many, "grade_one", deadly_grader.grade)
     return Settings(toy)

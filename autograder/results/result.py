@@ -80,7 +80,7 @@ _hints = functools.cache(get_type_hints)
 
 def _checked(kind: Any, value: Any, where: str) -> Any:
     """`value`, as JSON gave it, as a `kind` from the records above. Raises ValueError that names the place."""
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         known = _hints(kind)
         needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
         if not isinstance(value, dict) or not needed <= value.keys() <= known.keys():

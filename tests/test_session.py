@@ -1,6 +1,7 @@
 """The worker answers with data, is confined, and every request to it ends."""
 
 import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from autograder import limits
+from autograder.sandbox import warm
 from autograder.sandbox.session import Died, Raised, Session, TimedOut
 from autograder.sandbox.surroundings import Surroundings
 
@@ -169,6 +171,38 @@ def test_daemons_die_with_their_worker(tier):
         assert run(session, source)["error"] is None
         assert _settles(lambda: _processes(mark) == 1)
     assert _settles(lambda: _processes(mark) == 0)
+
+
+@pytest.mark.parametrize("cold", ["0", "1"])
+def test_a_second_close_ends_nobody_else(tier, cold, monkeypatch):
+    """Numbers of processes and descriptors are used again: a closed session no longer knows those that it had."""
+    monkeypatch.setenv(warm.COLD, cold)
+    seen = Surroundings(modules=(f"no_such_module_for_closing_{cold}",))
+    first = Session(tier, seen)
+    first.close()
+    with Session(tier, seen):
+        pass  # the warm parent now lets go of the first worker's descriptor
+    ended = []
+    for module, name in ((os, "killpg"), (signal, "pidfd_send_signal")):
+        monkeypatch.setattr(module, name, lambda *call: ended.append(call))
+    first.close()
+    assert ended == []
+
+
+def test_a_second_close_spares_the_next_worker(tier):
+    """The same, as it happens: the next worker's descriptor has the number that the closed session's had."""
+    if tier != "namespaces":
+        pytest.skip("only warm workers, which need namespaces, have descriptors")
+    first = Session(tier)
+    number = first._started.descriptor
+    first.close()
+    with Session(tier):
+        pass
+    while (later := Session(tier))._started.descriptor != number:
+        later.close()
+    first.close()
+    assert said(later, "print('alive')") == "alive"
+    later.close()
 
 
 def test_input_does_not_wait(shared):

@@ -108,7 +108,7 @@ class Session:
         raise Died("the reply is malformed")
 
     def close(self) -> None:
-        """End the worker and everything that it started."""
+        """End the worker and everything that it started. May be called twice."""
         self.channel.close()
         if self._watch is not None:
             self._watch.close()

@@ -33,12 +33,12 @@ class Started:
     remove: Callable[[], None] = lambda: None
 
     def kill(self) -> None:
-        """End the worker and all that it has started. May be called twice."""
+        """End the worker and all that it has started. After `let_go` this does nothing."""
         if self.process.stdin is not None:
             self.process.stdin.close()  # its keeper sees that, and kills the worker's group
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        elif self.process.returncode is None:  # once it was waited for, its number may be another's
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def let_go(self) -> None:
         """After `kill`: wait for the end, and remove what it has left."""

@@ -44,9 +44,10 @@ class Child:
         return bubblewrap.Inside(self.pid)
 
     def kill(self) -> None:
-        """End the worker, and with it all of its namespace. May be called twice."""
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
+        """End the worker, and with it all of its namespace. After `let_go` this does nothing."""
+        if not self.killed:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
 
     def let_go(self) -> None:
         """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later."""
@@ -56,6 +57,7 @@ class Child:
         """Until the system has cleared it away."""
         select.select([self.descriptor], [], [], limits.START_SECONDS)
         os.close(self.descriptor)
+        self.descriptor = -1  # the number may be another worker's from now on
 
 
 class Parent:
@@ -95,10 +97,10 @@ class Parent:
         return all(child.killed for child in self.children)
 
     def close(self) -> None:
-        """End it, and all its workers with it."""
+        """End it, and all its workers with it. May be called twice."""
         self.control.close()
         self._errors.close()
-        if self.process is not None:
+        if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -75,7 +75,7 @@ def confinement(place: Place, uid: int | None) -> dict[str, Any]:
         "devices": list(DEVICES),
         "version": landlock.abi(),
     }
-    out: dict[str, Any] = {"landlock": allowed, "search": uid is not None and not _open_to_all()}
+    out: dict[str, Any] = {"landlock": allowed, "search": uid is not None and needs_search()}
     if uid is None:  # the limit counts all processes of the user who grades
         out["NPROC"] = limits.PROCESSES + usage.threads(os.getuid())
     return out
@@ -90,9 +90,14 @@ def works() -> str | None:
         return str(error)
     if landlock.abi() == 0:
         return "the kernel has no Landlock"
-    if os.geteuid() == 0 and not _open_to_all() and not _may_search():
+    if needs_search() and not _may_search():
         return f"other users may not enter {sys.prefix} or {sys.base_prefix}"
     return None
+
+
+def needs_search() -> bool:
+    """Whether a worker must read past the modes of folders: root grades, with an interpreter that only root reaches."""
+    return os.geteuid() == 0 and not _open_to_all()
 
 
 def _shown(entry: Path) -> bool:

@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 from autograder.assignments import Assignment
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
+from autograder.sandbox import gpu
 from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import Tier, choose
 
@@ -37,11 +38,14 @@ def release_notebook(assignment: Assignment) -> NotebookNode:
 
 
 def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"] = "auto") -> Prepared:
-    """Raises NotGradable for a file that is no submission, NoSandbox where nothing confines it."""
+    """Raises NotGradable for a file that is no submission, NoSandbox where nothing confines it.
+
+    Where GPUs are used, the submission has one until `gpu.give_back`.
+    """
     tier = choose(sandbox)
     release = release_notebook(assignment)
     try:
         rebuilt = rebuild(release, read_submission(path), assignment)
     except (Unreadable, WrongNotebook) as error:
         raise NotGradable(str(error)) from None
-    return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment))
+    return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment, gpu.take()))

@@ -19,7 +19,7 @@ from typing import Any
 from weakref import WeakSet
 
 from autograder.assignments import ASSIGNMENTS
-from autograder.sandbox import warm
+from autograder.sandbox import gpu, warm
 from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import NoSandbox, choose
 
@@ -56,7 +56,8 @@ def start_ahead(assignment: str, sandbox: str, *, several: bool) -> None:
     """
     with contextlib.suppress(NoSandbox, OSError):
         if assignment in ASSIGNMENTS and choose("none" if sandbox == "none" else "auto") == "namespaces":
-            warm.start_ahead(surroundings(ASSIGNMENTS[assignment]))
+            first = gpu.gpus(visible=os.environ.get(gpu.VISIBLE))[0] if gpu.wanted() else None
+            warm.start_ahead(surroundings(ASSIGNMENTS[assignment], first))
     if several and _context().get_start_method() == "forkserver":
         with _interrupts_held():
             os.environ.update(ONE_THREAD)

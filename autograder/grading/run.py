@@ -27,6 +27,7 @@ from autograder.grading.room import Room
 from autograder.grading.written import advice
 from autograder.misconceptions.bank import BANK
 from autograder.notebooks.rebuild import BoundedParser, grade_id
+from autograder.sandbox import gpu
 from autograder.sandbox.session import Raised, WorkerError
 
 
@@ -41,6 +42,13 @@ def grade_notebook(
 
     Raises NoSandbox, CannotStart, FileNotFoundError (no release) or GraderFault: faults of the installation.
     """
+    try:
+        return _graded(path, assignment, sandbox, execute)
+    finally:
+        gpu.give_back()
+
+
+def _graded(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"], execute: Mode) -> Graded:
     start = time.monotonic()
     try:
         prepared = prepare_submission(path, assignment, sandbox)

@@ -67,7 +67,7 @@ class Session:
             if self._started.inside is not None:
                 self._watch = Watch(self._started.inside(), self._started.kill)
         except ValueError:  # also where the sandbox's first process is gone already
-            said = self._last_words()
+            said = ready["reason"] if isinstance(ready, dict) and "reason" in ready else self._last_words()
             self.close()
             raise CannotStart(f"the sandboxed worker did not start: {said}") from None
 

@@ -38,6 +38,7 @@ class Child:
 
     descriptor: int
     pid: int
+    on_gpu: bool = False
     killed: bool = False
 
     def inside(self) -> bubblewrap.Inside:
@@ -50,14 +51,22 @@ class Child:
                 signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
 
     def let_go(self) -> None:
-        """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later."""
+        """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later.
+
+        Only a GPU has to be free at once, for the next worker.
+        """
         self.killed = True
+        if self.on_gpu:
+            self._wait()
 
     def end(self) -> None:
         """Until the system has cleared it away."""
-        select.select([self.descriptor], [], [], limits.START_SECONDS)
+        self._wait()
         os.close(self.descriptor)
         self.descriptor = -1  # the number may be another worker's from now on
+
+    def _wait(self) -> None:
+        select.select([self.descriptor], [], [], limits.START_SECONDS)
 
 
 class Parent:
@@ -86,7 +95,7 @@ class Parent:
         if message != b"forked" or len(descriptors) != 1:
             raise NotWarm(message.decode(errors="replace") or "the warm parent has ended")
         try:
-            self.children.append(Child(descriptors[0], _pid(descriptors[0])))
+            self.children.append(Child(descriptors[0], _pid(descriptors[0]), "gpu" in confined))
             return self.children[-1]
         except ValueError:
             os.close(descriptors[0])
@@ -138,6 +147,7 @@ def _start(seen: Surroundings) -> Parent:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     settings = {
         "modules": list(seen.modules),
+        "gpu": seen.gpu is not None,
         "nested": os.geteuid() != 0,
         "writable": list(bubblewrap.WRITABLE),
         "scratch": str(bubblewrap.SCRATCH),

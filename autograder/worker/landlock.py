@@ -40,7 +40,7 @@ def ruleset(
         (writable, handled & ~IOCTL),
         (devices, READ_FILE | WRITE_FILE),
         (gpu, READ_FILE | WRITE_FILE | IOCTL),
-        (["/proc/self"] if gpu else [], READ | WRITE_FILE),
+        (["/proc/self"] if gpu else [], READ | WRITE_FILE | TRUNCATE),
     )
     for places, rights in granted:
         for place in places:

@@ -25,7 +25,6 @@ from autograder.sandbox.surroundings import Surroundings
 FILES = Path("/opt/files")
 MOST_PARENTS = 2  # idle ones beyond that are ended: each holds some 300 MB
 COLD = "COURSE_COLD_WORKERS"  # set to 1 to start every worker anew
-NESTED_UID = 65534
 
 
 class NotWarm(Exception):

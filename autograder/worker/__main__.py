@@ -70,8 +70,6 @@ def serve(channel: socket.socket, shell: Any, limits: dict[str, Any]) -> None:
         match request.pop("do"):
             case "cell":
                 return run_cell(shell, request["id"], request["source"])
-            case "names":
-                return [name for name in request["names"] if space.has(name)]
             case verb:
                 with contextlib.redirect_stdout(Nowhere()), contextlib.redirect_stderr(Nowhere()):
                     return getattr(space, verb)(**request)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from autograder.assignments import ASSIGNMENTS
 
 from autograder import limits
 from autograder.faults import CannotStart
@@ -27,6 +26,7 @@ from autograder.sandbox.tiers import NoGpu, choose
 from autograder.worker.gpu import HIDDEN, opened
 from tests.attack_tools import said
 from tests.defences import Machine
+from tests.this_course import ASSIGNMENTS, COURSE
 
 pytest_plugins = ["tests.attack_tools"]
 
@@ -115,7 +115,7 @@ def test_the_switch_refuses_where_there_is_no_gpu(monkeypatch, wanted):
     """In one line, which says what to do; without the switch nothing changes."""
     monkeypatch.setenv("COURSE_GPU", "1")
     with pytest.raises(NoGpu) as refusal:
-        choose(wanted)
+        choose(wanted, COURSE.root)
     assert str(refusal.value) == (
         "COURSE_GPU=1, but there is no /dev/nvidiactl: load NVIDIA's driver, or grade without COURSE_GPU"
     )

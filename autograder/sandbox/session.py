@@ -14,6 +14,7 @@ from autograder.sandbox.start import start
 from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Watch
+from autograder.worker.bounds import ERROR_CHARACTERS, TYPE_CHARACTERS
 from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
 
 PLACE = re.compile(r"[A-Za-z0-9_-]{1,100}:[0-9]{1,6}")  # a cell and a line of it
@@ -103,7 +104,9 @@ class Session:
                 if name == "TookTooLong":
                     raise TimedOut(seconds, place)
                 known = place if place is not None and PLACE.fullmatch(place) else None
-                raise Raised(name[:100], tuple(b for b in bases if isinstance(b, str)), text[:4000], known)
+                # twice as much, since the worker says how much it has left out
+                bases, text = tuple(b for b in bases if isinstance(b, str)), text[: 2 * ERROR_CHARACTERS]
+                raise Raised(name[:TYPE_CHARACTERS], bases, text, known)
         self.close()
         raise Died("the reply is malformed")
 

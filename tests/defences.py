@@ -18,7 +18,7 @@ import pytest
 
 from autograder import limits
 from autograder.assignments import ROOT
-from autograder.sandbox import bubblewrap, keeper, landlock, start, warm
+from autograder.sandbox import bubblewrap, landlock, start, supervisor, warm
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Watch
@@ -282,9 +282,11 @@ def no_input(machine: Machine) -> None:
         return run(*args, **({"stdin": read} if machine.tier == "namespaces" else {}), **kw)
 
     machine.patch.setattr(start, "_run", waiting)
-    copy = machine.folder / "keeper.py"
-    copy.write_text(Path(keeper.__file__).read_text().replace("os.dup2(os.open(os.devnull, os.O_RDONLY), 0)", "pass"))
-    machine.patch.setattr(keeper, "__file__", str(copy))
+    copy = machine.folder / "supervisor.py"
+    copy.write_text(
+        Path(supervisor.__file__).read_text().replace("os.dup2(os.open(os.devnull, os.O_RDONLY), 0)", "pass")
+    )
+    machine.patch.setattr(supervisor, "__file__", str(copy))
 
 
 def numbered_replies(machine: Machine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder import limits
-from autograder.sandbox import bubblewrap, gpu, keeper, usage
+from autograder.sandbox import bubblewrap, gpu, supervisor, usage
 from autograder.sandbox.surroundings import Surroundings
 from autograder.worker import landlock
 from autograder.worker.syscalls import UnknownMachine, machine
@@ -48,7 +48,7 @@ class Place:
 
 
 class Inside:
-    """The process group that a keeper has started, and what it has written."""
+    """The process group that a supervisor has started, and what it has written."""
 
     in_memory = False
 
@@ -64,8 +64,8 @@ class Inside:
 
 
 def command(inside: list[str], place: Place) -> list[str]:
-    """The command line that runs `inside` under a keeper, which removes the place in the end."""
-    return [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(place.top), *inside]
+    """The command line that runs `inside` under a supervisor, which removes the place in the end."""
+    return [sys.executable, "-I", "-S", str(Path(supervisor.__file__)), str(place.top), *inside]
 
 
 def confinement(place: Place, uid: int | None) -> dict[str, Any]:

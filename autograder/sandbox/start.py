@@ -35,7 +35,7 @@ class Started:
     def kill(self) -> None:
         """End the worker and all that it has started. After `let_go` this does nothing."""
         if self.process.stdin is not None:
-            self.process.stdin.close()  # its keeper sees that, and kills the worker's group
+            self.process.stdin.close()  # its supervisor sees that, and kills the worker's group
         elif self.process.returncode is None:  # once it was waited for, its number may be another's
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -80,7 +80,7 @@ def _under_landlock(seen: Surroundings, channel: int, errors: IO[bytes]) -> Star
     except BaseException:
         _remove(place)
         raise
-    # its keeper removes the place, unless that did not come up or was killed
+    # its supervisor removes the place, unless that did not come up or was killed
     return Started(
         process, lambda: landlock.Inside(process.pid, place), lambda: _remove(place) if process.returncode else None
     )

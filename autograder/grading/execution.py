@@ -13,8 +13,8 @@ from autograder.grading.result import Mode
 from autograder.grading.room import Room
 from autograder.notebooks.rebuild import grade_id
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut, WorkerError
-from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.view import SandboxView
 
 
 class OutOfTime(WorkerError):
@@ -57,7 +57,7 @@ class Execution:
         self,
         notebook: NotebookNode,
         tier: Tier,
-        seen: Surroundings,
+        seen: SandboxView,
         mode: Mode,
         budget: Budget,
         stand_ins: StandIns | None = None,

@@ -11,8 +11,8 @@ from autograder.assignments import Assignment
 from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
 from autograder.sandbox import gpu
-from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import Tier, choose
+from autograder.sandbox.view import SandboxView, sandbox_view
 
 
 class NotGradable(Exception):
@@ -26,7 +26,7 @@ class Prepared:
     notebook: NotebookNode
     notes: tuple[str, ...]
     tier: Tier
-    seen: Surroundings
+    seen: SandboxView
 
 
 def release_notebook(assignment: Assignment) -> NotebookNode:
@@ -48,4 +48,4 @@ def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["aut
         rebuilt = rebuild(release, read_submission(path), assignment)
     except (Unreadable, WrongNotebook) as error:
         raise NotGradable(str(error)) from None
-    return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment, gpu.take()))
+    return Prepared(rebuilt.notebook, rebuilt.notes, tier, sandbox_view(assignment, gpu.take()))

@@ -20,8 +20,8 @@ from weakref import WeakSet
 
 from autograder.assignments import ASSIGNMENTS
 from autograder.sandbox import gpu, warm
-from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import NoSandbox, choose
+from autograder.sandbox.view import SandboxView, sandbox_view
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 BEHIND = 5  # niceness: what records results goes first, else it would be left with a heap of them at the end
@@ -57,7 +57,7 @@ def start_ahead(assignment: str, sandbox: str, *, several: bool) -> None:
     with contextlib.suppress(NoSandbox, OSError):
         if assignment in ASSIGNMENTS and choose("none" if sandbox == "none" else "auto") == "namespaces":
             first = gpu.gpus(visible=os.environ.get(gpu.VISIBLE))[0] if gpu.wanted() else None
-            warm.start_ahead(surroundings(ASSIGNMENTS[assignment], first))
+            warm.start_ahead(sandbox_view(ASSIGNMENTS[assignment], first))
     if several and _context().get_start_method() == "forkserver":
         with _interrupts_held():
             os.environ.update(ONE_THREAD)
@@ -95,7 +95,7 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _begin(environment: Mapping[str, str], sources: Sequence[tuple[Surroundings, socket.socket]]) -> None:
+def _begin(environment: Mapping[str, str], sources: Sequence[tuple[SandboxView, socket.socket]]) -> None:
     """A pool's processes leave Ctrl-C to the one that started them, and do not wait for ever after it was killed."""
     # not SIG_IGN, which the programs that this process starts would inherit
     signal.signal(signal.SIGINT, lambda number, frame: None)

@@ -10,7 +10,7 @@ from typing import Any
 
 from autograder import limits
 from autograder.sandbox import bubblewrap, gpu, supervisor, usage
-from autograder.sandbox.surroundings import Surroundings
+from autograder.sandbox.view import SandboxView
 from autograder.worker import landlock
 from autograder.worker.syscalls import UnknownMachine, machine
 
@@ -22,7 +22,7 @@ SEARCH = 1 << 2  # CAP_DAC_READ_SEARCH
 class Place:
     """The folders of one worker: `work`, which it starts in, `tmp`, and `code`, which it may only read."""
 
-    def __init__(self, seen: Surroundings, uid: int | None) -> None:
+    def __init__(self, seen: SandboxView, uid: int | None) -> None:
         self.top = Path(tempfile.mkdtemp(prefix="worker-"))
         self.top.chmod(0o755)
         self.work, self.tmp, self.code = (self.top / name for name in ("work", "tmp", "code"))
@@ -41,7 +41,7 @@ class Place:
         self.readable.append(str(self.code))
         self.gpu = [str(file) for file in gpu.device_files(seen.gpu)] if seen.gpu is not None else []
 
-    def environment(self, seen: Surroundings) -> dict[str, str]:
+    def environment(self, seen: SandboxView) -> dict[str, str]:
         return bubblewrap.environment(home=self.work, temporary=self.tmp, package_parent=self.code) | dict(
             seen.variables
         )

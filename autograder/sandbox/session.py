@@ -11,8 +11,8 @@ from typing import Any
 from autograder import limits
 from autograder.faults import CannotStart
 from autograder.sandbox.start import start
-from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.view import NOTHING, SandboxView
 from autograder.sandbox.watch import Watch
 from autograder.worker.bounds import ERROR_CHARACTERS, TYPE_CHARACTERS
 from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
@@ -51,7 +51,7 @@ class Raised(WorkerError):
 class Session:
     """A worker process; every request has a time limit, and one that passes it ends the worker."""
 
-    def __init__(self, tier: Tier, seen: Surroundings = NOTHING) -> None:
+    def __init__(self, tier: Tier, seen: SandboxView = NOTHING) -> None:
         ours, theirs = socket.socketpair()
         self.channel, self.number = ours, 0
         self._watch: Watch | None = None

@@ -42,13 +42,13 @@ def main() -> None:
     import torch
     from worker import wire
     from worker.cells import new_shell, run_cell
-    from worker.space import Space
+    from worker.namespace import NotebookNamespace
 
     def reference_solution(x: torch.Tensor) -> torch.Tensor:
         return 2 * x
 
     shell = new_shell()
-    space = Space(shell.user_ns)
+    space = NotebookNamespace(shell.user_ns)
     for number, source in enumerate((SETUP, *sys.argv[1:])):
         run_cell(shell, f"cell{number}", source)
     if any(run_cell(shell, "test", source)["error"] is None for source in TESTS):

@@ -13,7 +13,7 @@ from autograder import limits
 from autograder.grading.execution import Execution
 from autograder.grading.expect import Mistake
 from autograder.sandbox.session import Died, Raised, TimedOut
-from autograder.worker.space import Space
+from autograder.worker.namespace import NotebookNamespace
 from autograder.worker.wire import Handle
 
 
@@ -25,7 +25,7 @@ class Subject(ABC):
 
     @abstractmethod
     def request(self, do: str, seconds: float | None, **fields: Any) -> Any:
-        """Have the worker's `Space` do one thing."""
+        """Have the worker's `NotebookNamespace` do one thing."""
 
     def call(self, name: str, *args: Any, seed: int = 0, seconds: float | None = None, **kwargs: Any) -> Any:
         """Call the function `name` of the notebook."""
@@ -118,7 +118,7 @@ class Reference(Subject):
 
     def __init__(self, names: dict[str, Any], drivers: Path) -> None:
         super().__init__(drivers)
-        self.space = Space(names)
+        self.space = NotebookNamespace(names)
 
     def request(self, do: str, seconds: float | None, **fields: Any) -> Any:
         return getattr(self.space, do)(**fields)

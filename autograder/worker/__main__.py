@@ -58,12 +58,12 @@ def serve(channel: socket.socket, shell: Any, limits: dict[str, Any]) -> None:
     """Answer requests until the channel closes. The process is confined already, as `limits` says."""
     from .cells import describe_error, run_cell
     from .gpu import open_gpu
-    from .space import Space
+    from .namespace import NotebookNamespace
     from .wire import receive_frame, send_frame
 
     # the folders in which a warm worker's shell was made are its parent's
     Path(shell.profile_dir.location).mkdir(parents=True, exist_ok=True)
-    space = Space(shell.user_ns)
+    space = NotebookNamespace(shell.user_ns)
     signal.signal(signal.SIGALRM, _alarm)
 
     def answer(request: dict[str, Any]) -> Any:

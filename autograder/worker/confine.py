@@ -37,8 +37,6 @@ def confine(limits: dict[str, Any]) -> None:
         os.setresuid(limits["uid"], limits["uid"], limits["uid"])
     version, none = struct.pack("=Ii", 0x20080522, 0), struct.pack("=III", 0, 0, 0)
     call("capset", create_string_buffer(version), create_string_buffer(struct.pack("=III", keep, keep, 0) + none))
-    if "gpu" in limits:
-        call("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: else this user could not name its threads, as CUDA must
     call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     if allowed:
         landlock.restrict(made)

@@ -77,7 +77,7 @@ class Machine:
         self.worker("confine.py", "seccomp.install(rules)", "pass")
 
     def unrestricted(self) -> None:
-        self.worker("confine.py", "landlock.restrict(made)", "pass")
+        self.worker("confine.py", "landlock_rules.restrict(made)", "pass")
 
     def one_process_list(self) -> None:
         self.bwrap(lambda options: [o for o in options if o not in ("--unshare-pid", "--die-with-parent")])

@@ -12,7 +12,7 @@ from autograder.faults import CannotStart
 from autograder.sandbox import bubblewrap, landlock, start, supervisor
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import NoSandbox, choose
-from autograder.worker import landlock as rules
+from autograder.worker import landlock_rules as rules
 from autograder.worker import seccomp, syscalls
 from tests.attack_tools import said
 

@@ -11,7 +11,7 @@ from typing import Any
 from autograder import limits
 from autograder.sandbox import bubblewrap, gpu, supervisor, usage
 from autograder.sandbox.view import SandboxView
-from autograder.worker import landlock
+from autograder.worker import landlock_rules
 from autograder.worker.syscalls import UnknownMachine, machine
 
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
@@ -75,7 +75,7 @@ def confinement(place: Place, uid: int | None) -> dict[str, Any]:
         "writable": [str(place.work), str(place.tmp)],
         "devices": [*DEVICES, *(["/dev/zero"] if place.gpu else [])],
         "gpu": place.gpu,
-        "version": landlock.abi(),
+        "version": landlock_rules.abi(),
     }
     out: dict[str, Any] = {"landlock": allowed, "search": uid is not None and needs_search()}
     if uid is None:  # the limit counts all processes of the user who grades
@@ -90,7 +90,7 @@ def works() -> str | None:
         machine()
     except UnknownMachine as error:
         return str(error)
-    if landlock.abi() == 0:
+    if landlock_rules.abi() == 0:
         return "the kernel has no Landlock"
     if needs_search() and not _may_search():
         return f"other users may not enter {sys.prefix} or {sys.base_prefix}"

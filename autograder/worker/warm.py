@@ -92,7 +92,7 @@ def warm_up(modules: list[str], *, simulated: bool) -> Any:
     gc.disable()  # imports make much that stays, and each look through all of it would find nothing
     import torch
 
-    from . import landlock, namespace, seccomp  # noqa: F401 - so that no child has to
+    from . import landlock_rules, namespace, seccomp  # noqa: F401 - so that no child has to
     from .__main__ import prepare
 
     shell = prepare(simulated=simulated)

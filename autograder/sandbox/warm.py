@@ -154,7 +154,7 @@ def _start(seen: SandboxView) -> Parent:
         "files": str(FILES),
         "below": [str(p) for p in _below_writable(seen)],
     }
-    inside = [sys.executable, "-P", "-m", "worker.warm", str(theirs.fileno()), json.dumps(settings)]
+    inside = [sys.executable, "-P", "-m", "worker.fork_server", str(theirs.fileno()), json.dumps(settings)]
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the parent
     with theirs:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A worker's parent that has imported what notebooks need: `python -m worker.warm CONTROL SETTINGS`.
+"""A worker's parent that has imported what notebooks need: `python -m worker.fork_server CONTROL SETTINGS`.
 
 It holds no secret, runs nothing of a student's, and has one thread, so that it can fork. For each socket that it is
 sent it forks a child into namespaces of its own: the first process there, with its own processes, mounts and scratch

@@ -24,7 +24,7 @@ from autograder.sandbox import bubblewrap, gpu, landlock
 from autograder.sandbox.session import OverLimit, Session
 from autograder.sandbox.tiers import NoGpu, choose
 from autograder.sandbox.view import NOTHING, SandboxView, sandbox_view
-from autograder.worker.gpu import HIDDEN, opened
+from autograder.worker.cuda import HIDDEN, opened
 from tests.attack_tools import said
 from tests.defences import Machine
 
@@ -251,7 +251,7 @@ def on_gpu(request, confined, devices, monkeypatch, tmp_path):
     folder.chmod(0o755)
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)  # the second tier opens the device files at their own paths
-    Machine(monkeypatch, confined, folder, tmp_path).worker("gpu.py", "    torch.cuda.init()", "    return")
+    Machine(monkeypatch, confined, folder, tmp_path).worker("cuda.py", "    torch.cuda.init()", "    return")
     yield confined, SandboxView(gpu=devices / "nvidia0", readable=(gpu.SYSTEM,), variables=tuple(HIDDEN.items()))
     shutil.rmtree(folder)
 

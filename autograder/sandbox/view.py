@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autograder.assignments import Assignment
 from autograder.sandbox import gpu
-from autograder.worker.gpu import HIDDEN
+from autograder.worker.cuda import HIDDEN
 from data.download import cache_folder
 
 

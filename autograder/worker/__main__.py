@@ -57,7 +57,7 @@ def prepare(*, simulated: bool) -> Any:
 def serve(channel: socket.socket, shell: Any, limits: dict[str, Any]) -> None:
     """Answer requests until the channel closes. The process is confined already, as `limits` says."""
     from .cells import describe_error, run_cell
-    from .gpu import open_gpu
+    from .cuda import open_gpu
     from .namespace import NotebookNamespace
     from .wire import receive_frame, send_frame
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .confine import confine
-from .gpu import opened
+from .cuda import opened
 from .syscalls import call
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000

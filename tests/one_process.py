@@ -41,8 +41,8 @@ def ways_to_full_marks(cell: str, answer: str, folder: Path) -> set[str]:
 def main() -> None:
     import torch
     from worker import wire
-    from worker.cells import new_shell, run_cell
     from worker.namespace import NotebookNamespace
+    from worker.shell import new_shell, run_cell
 
     def reference_solution(x: torch.Tensor) -> torch.Tensor:
         return 2 * x

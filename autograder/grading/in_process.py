@@ -20,8 +20,8 @@ from autograder.assignments import Assignment
 from autograder.grading.execution import StandIns
 from autograder.grading.reference import IMPORTS, reference_cells
 from autograder.sandbox.session import Raised, TimedOut
-from autograder.worker.cells import describe_error
 from autograder.worker.namespace import NotebookNamespace
+from autograder.worker.shell import describe_error
 from autograder.worker.wire import decode, encode
 
 WITHOUT_ACCELERATOR = "COURSE_WITHOUT_ACCELERATOR"

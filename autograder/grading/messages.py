@@ -12,7 +12,7 @@ from autograder.grading.execution import Execution, OutOfTime
 from autograder.grading.expect import Mistake
 from autograder.grading.plugin import Finding
 from autograder.sandbox.session import Died, OverLimit, Raised, TimedOut, WorkerError
-from autograder.worker.cells import shorten
+from autograder.worker.shell import shorten
 
 
 @dataclass(frozen=True)

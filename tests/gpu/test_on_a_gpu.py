@@ -18,7 +18,7 @@ from autograder.grading.grade import grade_notebook
 from autograder.reporting.replay import replay_test
 from autograder.sandbox import gpu, usage, warm
 from autograder.sandbox.session import OverLimit, Session
-from autograder.sandbox.surroundings import surroundings
+from autograder.sandbox.view import sandbox_view
 from tests.attack_tools import needs_namespaces, said
 from tests.this_course import ASSIGNMENTS
 
@@ -43,7 +43,7 @@ def on_gpu(confined, monkeypatch):
 @pytest.fixture
 def seen(on_gpu):
     """What a worker of the course sees, its GPU included."""
-    return surroundings(COURSE, gpu.take())
+    return sandbox_view(COURSE, gpu.take())
 
 
 def test_a_perfect_submission_gets_full_marks(on_gpu):

@@ -29,7 +29,7 @@ def seed_everything(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
 
 
-class Space:
+class NotebookNamespace:
     """Names and kept objects of one run of a notebook."""
 
     def __init__(self, names: dict[str, Any]) -> None:

@@ -105,8 +105,8 @@ class Session:
                     raise TimedOut(seconds, place)
                 known = place if place is not None and PLACE.fullmatch(place) else None
                 # twice as much, since the worker says how much it has left out
-                bases, text = tuple(b for b in bases if isinstance(b, str)), text[: 2 * ERROR_CHARACTERS]
-                raise Raised(name[:TYPE_CHARACTERS], bases, text, known)
+                named = tuple(b for b in bases if isinstance(b, str))
+                raise Raised(name[:TYPE_CHARACTERS], named, text[: 2 * ERROR_CHARACTERS], known)
         self.close()
         raise Died("the reply is malformed")
 

@@ -93,7 +93,7 @@ def _remove(place: landlock.Place) -> None:
 def _unconfined(seen: SandboxView, channel: int, errors: IO[bytes]) -> Started:
     own = Path(tempfile.mkdtemp(prefix="worker-")) if seen.files is None else None
     environment = os.environ | bubblewrap.python_environment(bubblewrap.WORKER.parent) | dict(seen.variables)
-    confined = limits.resource_limits(None, gpu=seen.gpu is not None)
+    confined: dict[str, Any] = {**limits.resource_limits(None, gpu=seen.gpu is not None)}
     if seen.gpu is not None:  # nothing hides the others
         confined |= {"gpu": seen.gpu.name.removeprefix("nvidia")}
     process = _run(_worker(channel, confined), channel, errors, own or seen.files, environment)
@@ -101,7 +101,7 @@ def _unconfined(seen: SandboxView, channel: int, errors: IO[bytes]) -> Started:
 
 
 def _confined(uid: int | None, seen: SandboxView) -> dict[str, Any]:
-    limited = limits.resource_limits(uid, gpu=seen.gpu is not None) | {"sealed": True}
+    limited: dict[str, Any] = {**limits.resource_limits(uid, gpu=seen.gpu is not None), "sealed": True}
     return limited | ({"gpu": None} if seen.gpu is not None else {})
 
 

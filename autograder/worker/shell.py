@@ -69,7 +69,7 @@ def run_cell(shell: QuietShell, cell_id: str, source: str) -> dict[str, Any]:
 
     Tracebacks call the cell's code `<cell ID>`, so that a message can name the cell.
     """
-    shell.compile.get_code_name = lambda *_: f"<cell {cell_id}>"
+    shell.compile.get_code_name = lambda *_: f"<cell {cell_id}>"  # type: ignore[method-assign]
     shell.last_traceback = []
     with Capture() as captured:
         outcome = shell.run_cell(source, store_history=False)

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from autograder.cli import app
-from autograder.commands import release
 from autograder.course.assignment import Assignment
 from autograder.course.course import this_course
 from autograder.course.manifest import MANIFEST, read_manifest
+from autograder.datasets import prepare
 from autograder.notebooks.build import build_release
 from autograder.notebooks.consistent import Inconsistent, refuse_slips, slips
 from tests.small_course import MEAN, SMALL_MANIFEST, SMALL_NAME, TEXT, change_text, content, make_course, silent
@@ -35,7 +35,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assignment:
     small = make_course(tmp_path, monkeypatch)
     write_tests("double", 3)
     write_tests("mean", 2)
-    monkeypatch.setattr(release, "prepare", lambda assignments, quiet: None)
+    monkeypatch.setattr(prepare, "prepare", lambda assignments, quiet: None)
     return small
 
 

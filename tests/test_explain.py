@@ -10,11 +10,14 @@ import torch
 from typer.testing import CliRunner
 
 from autograder.cli import app
-from autograder.commands.explain import WARNING, explain
-from autograder.course.course import VARIABLE, course_at
+from autograder.commands.explain import _recorded, _submission
+from autograder.course.assignment import Assignment
+from autograder.course.course import VARIABLE
 from autograder.datasets.secret import derive
-from autograder.diagnosis.replay import Failure
+from autograder.diagnosis.sketch import Failure
 from autograder.grading.grade import grade_notebook
+from autograder.reporting.explained import WARNING
+from autograder.reporting.replay import Replayed, replay_test
 from autograder.reporting.values import difference, shown
 from autograder.testing.draw import Draw
 from autograder.worker.wire import Handle, Opaque
@@ -78,6 +81,11 @@ def submit(course: Path, student: str, *, graded: bool = True, **answers: str) -
         result.write(course / "results" / "toy" / f"{student}.json")
 
 
+def replayed_for(student: str, test: str, assignment: Assignment) -> Replayed:
+    """What the command prints."""
+    return replay_test(assignment, _submission(student, assignment), test, _recorded(assignment, student), "auto")
+
+
 def told(*arguments: str) -> tuple[int, str]:
     done = CliRunner().invoke(app, ["explain", *arguments], env={"COLUMNS": "200"})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -87,7 +95,7 @@ def told(*arguments: str) -> tuple[int, str]:
 def test_the_inputs_are_those_of_the_grading(course):
     """Drawn from the course secret: not the public ones, and the same each time."""
     submit(course, "ben", double="def double(x):\n    return 3 * x")
-    replayed = explain(course_at(course), "ben", "test_double_values", None, "auto")
+    replayed = replayed_for("ben", "test_double_values", toy_in(course))
     (step,) = replayed.steps
     hidden = Draw(f"toy/test_double_values/{derive(course, 'toy/test_double_values')}").normal(3)
     assert torch.equal(step.fields["args"][0], hidden)
@@ -159,7 +167,7 @@ def test_upstream_marks_of_the_grading_are_known_to_the_test(course):
         f"import pytest\n\n\n@pytest.mark.points(1, cell='quadruple')\ndef test_full(student):\n{body}"
     )
     submit(course, "ben", double="def double(x):\n    return 3 * x", quadruple=QUADRUPLE)
-    assert explain(course_at(course), "ben", "test_full", None, "auto").finding.passed
+    assert replayed_for("ben", "test_full", toy_in(course)).finding.passed
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typer.testing import CliRunner
 
 from autograder.bank.versions import Correct, correct_variants, reference_cells, wrong_versions
 from autograder.cli import app
-from autograder.commands import verify as command
 from autograder.diagnosis import fingerprints
 from autograder.testing.in_process import without_accelerator
 from autograder.verify import kills, pairs, proof
@@ -51,7 +50,7 @@ def test_quick_form_holds(assignment, tmp_path):
 def test_the_quick_form_says_whose_mistakes_are_not_named(monkeypatch, tmp_path):
     """Only the full form makes fingerprints: components that changed are told, with the command to run."""
     nothing = proof.Proof(TF, (), (), (), (), (), ())
-    monkeypatch.setattr(command, "prove", lambda *_, **__: (nothing, {}))
+    monkeypatch.setattr(proof, "prove", lambda *_, **__: (nothing, {}))
     monkeypatch.setattr(fingerprints, "stale", lambda assignment: ["sdpa", "mha"])
     done = CliRunner().invoke(app, ["verify", TF.name, "--quick", "--output", str(tmp_path)])
     line = f"pages name no mistake of sdpa, mha until `autograder verify {TF.name}` has run, without --quick"

@@ -3,14 +3,13 @@
 import tempfile
 from itertools import product
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from autograder.batch.processes import cores
-from autograder.bench.commands import waits
-from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
-from autograder.bench.run import big_class, measure, real_class, where_time_goes
-from autograder.commands.progress import Say
-from autograder.course.course import Course
-from autograder.datasets.download import cache_folder
+from autograder.commands.options import Quiet
+from autograder.course.course import this_course
 from autograder.files import write_whole
 
 CLASS = 200  # submissions of a large course
@@ -18,14 +17,30 @@ REAL, REAL_CLASS = "transformer-fundamentals", 32  # four of each sample
 MUCH = 100  # epochs of training
 
 
-def bench(course: Course, count: int, output: Path, everything: bool, quiet: bool) -> None:
-    """Write the tables and the picture into `output`, and print the tables."""
-    say = Say(quiet)
+def bench(
+    submissions: Annotated[int, typer.Option(min=2, help="Submissions to grade with each system.")] = 24,
+    output: Annotated[Path, typer.Option(help="Folder for bench.md and bench.svg.")] = Path("results/bench"),
+    everything: Annotated[bool, typer.Option(help="Time `release` and `verify --quick`, too (ten minutes).")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure grading beside stock nbgrader and otter, which are installed apart."""
+    from autograder.bench.commands import waits
+    from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
+    from autograder.bench.run import big_class, measure, real_class, where_time_goes
+    from autograder.commands.progress import Say
+    from autograder.datasets.download import cache_folder
+
+    course, say = this_course(), Say(quiet)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         count_of_cores = cores()
-        rows = measure(Path(folder), cache_folder() / "bench-peers", count, count_of_cores, say)
+        rows = measure(Path(folder), cache_folder() / "bench-peers", submissions, count_of_cores, say)
         trained = measure(
-            Path(folder) / "training", cache_folder() / "bench-peers", max(2, count // 4), count_of_cores, say, MUCH
+            Path(folder) / "training",
+            cache_folder() / "bench-peers",
+            max(2, submissions // 4),
+            count_of_cores,
+            say,
+            MUCH,
         )
         classes = []
         for mode, jobs in product(("all", "definitions"), sorted({1, count_of_cores})):
@@ -35,7 +50,7 @@ def bench(course: Course, count: int, output: Path, everything: bool, quiet: boo
             say(f"a class of {REAL_CLASS}, {REAL}, {jobs} at a time")
             classes.append(real_class(Path(folder), course.named(REAL), REAL_CLASS, jobs))
         say("where our time goes")
-        phases = where_time_goes(Path(folder), min(count, 9))
+        phases = where_time_goes(Path(folder), min(submissions, 9))
     say("what else people wait for")
     tables = [
         table(rows), table(trained, MUCH), table_of_classes(classes), table_of_phases(phases),

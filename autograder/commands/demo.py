@@ -1,22 +1,29 @@
 """`autograder demo`: from nothing to marks and feedback."""
 
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
-from autograder.commands.autograde import autograde_submitted
-from autograder.commands.release import build
-from autograder.course.assignment import Assignment
-from autograder.course.course import Course
-from autograder.demo.submissions import Sample, place_samples
-from autograder.results.result import CellOutcome
-from autograder.results.result_file import read_result
+from autograder.commands.autograde import autograde
+from autograder.commands.options import AssignmentOrAll, Jobs, Quiet
+from autograder.commands.release import release
+from autograder.course.course import this_course
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from autograder.course.assignment import Assignment
+    from autograder.demo.submissions import Sample
+    from autograder.results.result import CellOutcome
 
 
-def run_demo(course: Course, assignment: str | None, jobs: int | None, quiet: bool) -> None:
-    """Data, release, solutions, sample submissions, grading, and a table of what came out, of one assignment or all."""
-    console = Console(quiet=quiet)
+def demo(assignment: AssignmentOrAll = None, jobs: Jobs = None, quiet: Quiet = False) -> None:
+    """The whole course on sample submissions, from nothing to marks and feedback."""
+    from rich.console import Console
+
+    from autograder.demo.submissions import place_samples
+
+    course, console = this_course(), Console(quiet=quiet)
     console.rule("1. data, release/ and solutions/")
-    build(course, assignment, True, quiet)
+    release(assignment, quiet=quiet)
     for one in course.chosen(assignment):
         console.rule(f"2. sample submissions of {one.name}")
         samples = place_samples(one, course.submitted)
@@ -24,7 +31,7 @@ def run_demo(course: Course, assignment: str | None, jobs: int | None, quiet: bo
             console.print(f"submitted/{sample.student}/{one.name}: {sample.story}", highlight=False)
         console.rule("3. grading in the sandbox, gradebook, feedback")
         students = [sample.student for sample in samples]
-        autograde_submitted(course, one.name, students, jobs, "auto", "definitions", False, False, quiet)
+        autograde(one.name, students, jobs, quiet=quiet)
         console.print(table(one, samples))
     first = course.chosen(assignment)[0]
     console.print(
@@ -35,8 +42,12 @@ def run_demo(course: Course, assignment: str | None, jobs: int | None, quiet: bo
     )
 
 
-def table(assignment: Assignment, samples: list[Sample]) -> Table:
+def table(assignment: "Assignment", samples: "list[Sample]") -> "Table":
     """Components against students, with totals and seconds; narrow enough for 80 columns."""
+    from rich.table import Table
+
+    from autograder.results.result_file import read_result
+
     folder = assignment.root / "results" / assignment.name
     results = [read_result(folder / f"{sample.student}.json") for sample in samples]
     shown = Table(
@@ -53,5 +64,5 @@ def table(assignment: Assignment, samples: list[Sample]) -> Table:
     return shown
 
 
-def _points(outcome: CellOutcome) -> str:
+def _points(outcome: "CellOutcome") -> str:
     return f"{outcome.score:g}" if outcome.score >= outcome.max_score else f"[yellow]{outcome.score:g}[/]"

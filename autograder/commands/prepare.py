@@ -1,9 +1,11 @@
 """`autograder prepare`: the data sets and models of the assignments."""
 
-from autograder.course.course import Course
-from autograder.datasets.prepare import prepare as prepare_data
+from autograder.commands.options import AssignmentOrAll, Quiet
+from autograder.course.course import this_course
 
 
-def prepare(course: Course, assignment: str | None, quiet: bool) -> None:
-    """Prepare one assignment's data, or those of all. Raises DataError."""
-    prepare_data(course.chosen(assignment), quiet)
+def prepare(assignment: AssignmentOrAll = None, quiet: Quiet = False) -> None:
+    """Fetch the data sets and models that the assignments need; what is there and intact is kept."""
+    from autograder.datasets.prepare import prepare as prepare_data
+
+    prepare_data(this_course().chosen(assignment), quiet)

@@ -3,21 +3,32 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from autograder.commands.errors import CommandError
-from autograder.commands.progress import Say
-from autograder.course.course import Course
-from autograder.notebooks.swap import staging, swap
-from autograder.publishing.layout import student_files
-from autograder.publishing.withheld import refuse_leaks
+from autograder.commands.options import Quiet
+from autograder.course.course import this_course
 
 LIST = ".published.json"  # what an earlier call wrote, with SHA-256
 CLUTTER = {".ipynb_checkpoints", "__pycache__", ".DS_Store"}
 
 
-def publish(course: Course, folder: Path, names: list[str] | None, quiet: bool) -> None:
-    """Write the folder, whole or not at all. Raises CommandError where it holds what we did not write."""
-    chosen = [course.named(name) for name in names or course.assignments]
+def publish(
+    folder: Annotated[Path, typer.Argument(help="An empty folder, or one that was published before.")],
+    assignment: Annotated[list[str] | None, typer.Option(help="Only this assignment; may be repeated.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write what students may have: notebooks, data, packages, a README. Nothing else gets in."""
+    # Whole or not at all; raises CommandError where the folder holds what this command did not write.
+    from autograder.commands.progress import Say
+    from autograder.notebooks.swap import staging, swap
+    from autograder.publishing.layout import student_files
+    from autograder.publishing.withheld import refuse_leaks
+
+    course = this_course()
+    chosen = [course.named(name) for name in assignment or course.assignments]
     target = folder.resolve()
     if unknown := _not_ours(target):
         shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")

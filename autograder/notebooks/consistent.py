@@ -112,6 +112,8 @@ def _manifest(assignment: Assignment, cells: dict[str, NotebookNode]) -> Iterato
         for other in below:
             if other not in assignment.upstream:
                 yield f"{table}: '{cell}' rests on '{other}'{_no_such(other, cells)}"
+    for cell in (cell for cell, names in assignment.defines.items() if not names and cell in cells):
+        yield f"{table}: [cells.{cell}] lacks `defines`, the names that '{cell}' must define; add it"
     for cell, names in assignment.defines.items():
         defined = defined_names(cells[cell].source, BoundedParser()) if cell in cells else set(names)
         for name in sorted(set(names) - defined):

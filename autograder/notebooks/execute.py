@@ -13,7 +13,6 @@ from nbformat import NotebookNode, from_dict
 from nbgrader.preprocessors import NbGraderPreprocessor
 from tqdm import tqdm
 
-from autograder.course.course import this_course
 from autograder.faults import Fault
 from autograder.notebooks.machine_paths import scrub
 from autograder.notebooks.tidy import tidy
@@ -104,5 +103,5 @@ class ExecuteSolution(NbGraderPreprocessor):
     """`solved` as a step of nbgrader's generate_solution; a cell that fails stops it."""
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
-        folder = Path(resources["metadata"]["path"])
-        return solved(nb, folder, resources["unique_key"], this_course().root), resources
+        folder, root = Path(resources["metadata"]["path"]), Path(self.parent.parent.coursedir.root)
+        return solved(nb, folder, resources["unique_key"], root), resources

@@ -25,7 +25,8 @@ STANDS_FOR_ANY = re.compile(r"\b(?:NAME|ASSIGNMENT|CELL|STUDENT|ID)\b")
 INSIDE = {
     "threat-model.md": ["autograder"],
     "graders.md": [f"autograder/graders/{TF.stem}", f"autograder/graders/{TF.stem}/bank"],
-    "README.md": ["autograder", f"autograder/graders/{TF.stem}/bank"],
+    "README.md": ["autograder"],
+    "words.md": [f"autograder/graders/{TF.stem}"],
 }
 MADE_LATER = {
     ".venv/bin": "made by make",

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from autograder.course.assignment import Assignment
 from autograder.grading.execution import Budget, Execution
-from autograder.testing.plugin import Finding, Pass
-from autograder.testing.pytest_run import run_pass
 from autograder.sandbox import bubblewrap, landlock
 from autograder.sandbox.session import Session
 from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.testing.findings import Finding, Pass
+from autograder.testing.pytest_run import run_pass
 from tests.defences import UID
-from tests.toy_course import TOY, with_cell
+from tests.toy_course import with_cell
 
 pytest_plugins = ["tests.defences"]
 
@@ -87,12 +88,12 @@ def said(session: Session, source: str, seconds: float = 20.0) -> str:
     return "".join(o["text"] for o in reply["outputs"] if o["output_type"] == "stream").strip()
 
 
-def findings(tier: Tier, cell: str = "", **answers: str) -> dict[str, Finding]:
-    """What the toy's hidden tests find, with `cell` added by the student before everything else."""
+def findings(assignment: Assignment, tier: Tier, cell: str = "", **answers: str) -> dict[str, Finding]:
+    """What the hidden tests of the toy assignment find, with `cell` added by the student before everything else."""
     notebook = with_cell(1, cell, **answers)
     execution = Execution(notebook, tier, NOTHING, "definitions", Budget())
     try:
-        return {f.name: f for f in run_pass(Pass(TOY, execution)).findings}
+        return {f.name: f for f in run_pass(Pass(assignment, execution)).findings}
     finally:
         execution.close()
 

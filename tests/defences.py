@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from autograder import limits
-from autograder.course.assignment import ROOT
 from autograder.sandbox import bubblewrap, keeper, landlock, start, warm
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Watch
 from autograder.worker import bounds, wire
+from tests.this_course import COURSE
 
 UID = 229_000 + os.getpid() % 900  # of workers whose processes a test counts, or shares
 
@@ -99,7 +99,7 @@ class Machine:
 
 def walls(machine: Machine) -> None:
     """Everything can be read."""
-    seen = [ROOT, machine.outside, *map(Path, ("/etc", "/var", "/run", "/home", "/boot", "/sys")), Path.home()]
+    seen = [COURSE.root, machine.outside, *map(Path, ("/etc", "/var", "/run", "/home", "/boot", "/sys")), Path.home()]
     made = bubblewrap.outermost
     machine.patch.setattr(bubblewrap, "outermost", lambda places: made([*places, *(p for p in seen if p.exists())]))
     machine.landlock(readable=["/"])
@@ -172,9 +172,11 @@ def own_list_of_processes(machine: Machine) -> None:
 def own_memory(machine: Machine) -> None:
     """Workers hold modules of the grader's, as a fork of the grader would."""
     walls(machine)
-    modules = "autograder.grading.expect, autograder.assignments"
+    modules = "autograder.testing.expect, autograder.course.assignment"
     machine.worker(
-        "__main__.py", "    import torch\n", f"    sys.path.insert(0, {str(ROOT)!r})\n    import torch, {modules}\n"
+        "__main__.py",
+        "    import torch\n",
+        f"    sys.path.insert(0, {str(COURSE.root)!r})\n    import torch, {modules}\n",
     )
 
 

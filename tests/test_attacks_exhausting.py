@@ -14,7 +14,7 @@ from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOu
 from autograder.worker import bounds
 from tests.attack_tools import findings, said
 from tests.defences import stopped_by
-from tests.toy_course import toy_course  # noqa: F401
+from tests.toy_course import toy, toy_course  # noqa: F401
 
 pytest_plugins = ["tests.attack_tools"]
 
@@ -73,11 +73,12 @@ def test_a_loop_that_blocks_every_signal_ends(session, soon):
     assert time.monotonic() - start < soon
 
 
-def test_loops_in_a_call_name_their_limit(toy_course, monkeypatch):  # noqa: F811
+def test_loops_in_a_call_name_their_limit(toy, monkeypatch):  # noqa: F811
     """A component that never ends costs its own tests."""
     monkeypatch.setattr(limits, "CALL_SECONDS", 0.5)
     monkeypatch.setattr(limits, "GRACE_SECONDS", 0.5)
     found = findings(
+        toy,
         "namespaces",
         double=f"def double(x):\n    {STUBBORN.strip().replace(chr(10), chr(10) + '    ')}\n    while True: pass",
     )
@@ -370,10 +371,10 @@ def test_a_worker_that_does_not_read_ends(session, soon):
     assert time.monotonic() - start < soon
 
 
-def test_the_rest_is_graded(toy_course, monkeypatch):  # noqa: F811
+def test_the_rest_is_graded(toy, monkeypatch):  # noqa: F811
     """A component that exhausts memory loses its points; the others are graded."""
     monkeypatch.setattr(limits, "MEMORY_BYTES", 600 * 2**20)
     glutton = "def double(x):\n    held = [bytearray(b'x' * 2**28) for _ in range(64)]\n    return 2 * x"
-    found = findings("namespaces", double=glutton, quadruple="def quadruple(x):\n    return 4 * x")
+    found = findings(toy, "namespaces", double=glutton, quadruple="def quadruple(x):\n    return 4 * x")
     assert not found["test_double_values"].passed
     assert found["test_quadruple_values"].passed

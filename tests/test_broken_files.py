@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 from autograder.cli import app
 from autograder.batch import many
 from autograder.grading import grade as run
-from autograder.batch.many import NotAllGraded, grade_many
+from autograder.batch.many import NotAllGraded, Settings, grade_many
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.notebooks.course import convert, course_config
 from autograder.notebooks.read import read_submission
@@ -24,7 +23,7 @@ from autograder.notebooks.rebuild import grade_id, rebuild
 from tests import deadly_grader
 from tests.broken_files import GRADED, REFUSED, put, strange_files, text
 from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course, stock_fake_grade  # noqa: F401
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course  # noqa: F401
+from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course  # noqa: F401
 
 
 def grade(paths: Iterable[Path], output: Path, *options: str) -> tuple[int, str, Callable[[str], dict[str, Any]]]:
@@ -43,9 +42,9 @@ def assert_refused(found: dict[str, Any], reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", GRADED)
-def test_a_damaged_notebook_whose_meaning_is_clear_is_read(tmp_path, name):
+def test_a_damaged_notebook_whose_meaning_is_clear_is_read(tmp_path, toy, name):
     """Encodings, old formats, wrong types, tampering, junk of any depth and size: both answers are in their places."""
-    rebuilt = rebuild(notebook(), read_submission(put(tmp_path / "ada.ipynb", GRADED[name]())), TOY)
+    rebuilt = rebuild(notebook(), read_submission(put(tmp_path / "ada.ipynb", GRADED[name]())), toy)
     cells = {grade_id(cell): cell for cell in rebuilt.notebook.cells}
     assert (cells["double"].source, cells["quadruple"].source) == (DOUBLE, QUADRUPLE)
     assert cells["double-tests"] == notebook().cells[2]
@@ -117,10 +116,10 @@ def test_a_fault_of_ours_in_one_submission_stops_no_other(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def deadly(monkeypatch):
+def deadly(monkeypatch, toy):
     """Grading that goes wrong for files called ada and broke."""
     monkeypatch.setattr(many, "grade_one", deadly_grader.grade)
-    return SimpleNamespace(assignment="toy", execute="definitions")
+    return Settings(toy)
 
 
 @pytest.mark.usefixtures("toy_course")

@@ -81,7 +81,7 @@ def test_command_without_network_and_cache_fails_in_one_line(shelf, tmp_path):
     line = [sys.executable, "-m", "autograder", "prepare"]
     result = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr.startswith("movie_snippets: pip could not fetch vaderSentiment 3.3.2")
+    assert result.stderr.startswith("autograder: movie_snippets: pip could not fetch vaderSentiment 3.3.2")
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "secret").exists()

@@ -1,4 +1,4 @@
-"""autograder.grading.expect: what a grader's checks let through, and what their messages hold."""
+"""autograder.testing.expect: what a grader's checks let through, and what their messages hold."""
 
 import math
 

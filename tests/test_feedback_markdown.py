@@ -12,6 +12,7 @@ from test_feedback_clean import JPEG, png
 
 from autograder.feedback import formulas
 from autograder.feedback.markdown import safe_html
+from tests.checkout import ROOT
 
 VECTORS = [
     "<script>alert(1)</script>",

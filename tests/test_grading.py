@@ -8,21 +8,22 @@ import nbformat
 import pytest
 
 from autograder import limits
-from autograder.results.result import Result
+from autograder.faults import GraderFault
 from autograder.grading.grade import grade_notebook
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course, with_cell  # noqa: F401
+from autograder.results.result import Result
+from tests.toy_course import DOUBLE, QUADRUPLE, declare, notebook, toy, toy_course, with_cell  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course", "tier")
 
 
 @pytest.fixture
-def graded(tmp_path):
+def graded(tmp_path, toy):  # noqa: F811
     """Grade a notebook as a file called ada.ipynb."""
 
     def grade(given, **how):
         path = tmp_path / "ada.ipynb"
         path.write_text(given if isinstance(given, str) else nbformat.writes(given))
-        return grade_notebook(path, TOY, **how)
+        return grade_notebook(path, toy, **how)
 
     return grade
 
@@ -273,3 +274,43 @@ def test_what_else_is_installed_has_no_say(graded, tmp_path, monkeypatch):
     (tmp_path / "lying_about-1.0.dist-info" / "entry_points.txt").write_text("[pytest11]\nlies = lying_about\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert graded(notebook(double=DOUBLE, quadruple=QUADRUPLE)).result.score == 6
+
+
+@pytest.mark.parametrize(
+    ("points", "says"),
+    [
+        ({"double": 4}, "double are worth 3 points and its test cell 4"),
+        ({"quadruple": 2.5}, "quadruple are worth 3 points and its test cell 2.5"),
+        ({"double": 2, "quadruple": 4}, "double are worth 3 points and its test cell 2"),
+    ],
+)
+def test_hidden_tests_are_worth_what_the_release_says_or_nothing_is_graded(graded, toy_course, points, says):  # noqa: F811
+    """Too many, too few, or as many in all: no result says other points than the notebook that students have."""
+    declare(toy_course, **points)
+    try:
+        with pytest.raises(GraderFault, match=f"the hidden tests of {says}"):
+            graded(notebook(double=DOUBLE, quadruple=QUADRUPLE))
+    finally:
+        declare(toy_course, double=3, quadruple=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("test_lost", lambda text: text[: text.index("@pytest.mark.points(3")], "quadruple are worth 0 points and its"),
+        ("test_no_import", lambda text: f"{text}\nimport no_such_module\n", "no_such_module"),
+        ("test_no_such_cell", lambda text: text.replace('cell="quadruple"', 'cell="triple"'), "triple"),
+    ],
+)
+def test_a_component_whose_hidden_tests_are_lost_is_no_zero(graded, toy, tmp_path, name, change, says):  # noqa: F811
+    """Gone, not to be imported, or of a cell that there is not: grading stops."""
+    module = toy.graders / "test_toy.py"
+    changed = toy.graders / f"{name}.py"  # a name of its own, since a process imports a module once
+    changed.write_text(change(module.read_text()))
+    module.rename(tmp_path / "kept.py")
+    try:
+        with pytest.raises(GraderFault, match=says):
+            graded(notebook(double=DOUBLE, quadruple=QUADRUPLE))
+    finally:
+        (tmp_path / "kept.py").rename(module)
+        changed.unlink()

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from jupytext.cli import jupytext as jupytext_command
 from nbformat import NotebookNode
-from small_course import CELLS, HEADER, TEXT
+from tests.small_course import CELLS, HEADER, TEXT
 
 from autograder.course.assignment import Assignment
 from tests.this_course import ASSIGNMENTS

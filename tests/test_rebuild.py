@@ -1,6 +1,7 @@
 """A submission is put on the release's skeleton: what the student may write stays, everything else is as released."""
 
 import ast
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -11,7 +12,12 @@ from autograder.grading.grade import _stored_names
 from autograder.notebooks.rebuild import BoundedParser, WrongNotebook, grade_id, rebuild
 
 real = ast.parse
-TOY = Assignment("toy", upstream={"one": (), "two": ("one",)}, defines={"one": ("first",), "two": ("Second",)})
+TOY = Assignment(
+    Path("nowhere"),
+    "toy",
+    upstream={"one": (), "two": ("one",)},
+    defines={"one": ("first",), "two": ("Second",)},
+)
 
 
 def cell(name, source, kind="code", **mark):

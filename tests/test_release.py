@@ -6,14 +6,16 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from small_course import cells, change_text, content, make_course, names, silent
 
-from autograder.course import assignment as assignments
-from autograder.course.assignment import ASSIGNMENTS, ROOT, Assignment
+from autograder.course.assignment import Assignment
+from autograder.course.course import VARIABLE, course_at
 from autograder.notebooks import swap
 from autograder.notebooks.build import build_release
 from autograder.notebooks.course import NotConverted
 from autograder.notebooks.leaks import ReleaseRefused
+from tests.checkout import ROOT
+from tests.small_course import cells, change_text, content, make_course, names, silent
+from tests.this_course import ASSIGNMENTS
 
 
 @pytest.fixture
@@ -29,9 +31,11 @@ def test_committed_releases_are_what_the_source_gives(
     committed = content(assignment.release.parent)
     shutil.copytree(assignment.source.parent, tmp_path / "source" / assignment.name)
     (tmp_path / "autograder").symlink_to(ROOT / "autograder")
-    monkeypatch.setattr(assignments, "ROOT", tmp_path)
-    build_release(assignment, progress=silent)
-    built = content(assignment.release.parent)
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    copied = course_at(tmp_path).named(assignment.name)
+    build_release(copied, progress=silent)
+    built = content(copied.release.parent)
     assert sorted(built) == sorted(committed)
     assert [name for name in built if built[name] != committed[name]] == []
 

@@ -10,9 +10,10 @@ import pytest
 from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
-from tests.this_course import TRANSFORMER_FUNDAMENTALS
+from tests.this_course import COURSE, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
 from autograder.notebooks.released import declared_points
+from autograder.course.course import VARIABLE
 from autograder.results.result import CellOutcome, Result
 from autograder.results.result import TestOutcome as Outcome
 from autograder.bank.versions import wrong_versions
@@ -235,8 +236,8 @@ def test_written_answers_that_wait_are_listed(course: Course):
 def test_the_command_writes_where_it_is_told(sixty, monkeypatch, tmp_path):
     """With names from the roster, or without any."""
     monkeypatch.setenv(VARIABLE, str(sixty))
-    shutil.copytree(TF.graders, sixty / ROOMS / TF.stem)
-    shutil.copytree(TF.release.parent, sixty / "release" / TF.name)
+    for name in ("autograder", "source", "release"):
+        (sixty / name).symlink_to(COURSE.root / name)
     for options, named in (([], True), (["--anonymous"], False)):
         path = tmp_path / "out" / "class.html"
         done = CliRunner().invoke(app, ["report", TF.name, "--output", str(path), "--quiet", *options])

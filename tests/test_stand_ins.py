@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from autograder.course.assignment import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
 from autograder.testing.draw import Draw
 from autograder.testing.reference import reference as reference_of
+from autograder.testing.stand_ins import stand_ins_of
 from autograder.testing.subject import Reference
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
 
 IDS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 0, 0]])
 MASK = (IDS != 0).long()
@@ -26,8 +27,8 @@ CASES = {
 def both():
     """The reference, and the stand-ins behind the same interface."""
     names: dict[str, object] = {}
-    exec((ASSIGNMENT.graders / "standins.py").read_text(), names)
-    return reference_of(ASSIGNMENT), Reference(names, ASSIGNMENT.graders / "drivers")
+    exec(stand_ins_of(ASSIGNMENT).read_text(), names)
+    return reference_of(ASSIGNMENT), Reference(names, ASSIGNMENT)
 
 
 def same(found, expected):

@@ -47,7 +47,13 @@ class Execute(StrEnum):
     all = "all"
 
 
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Notebooks at a time. [default: all cores]")]
+# what an option stands for where it has no value of its own is told by `show_default`: brackets in `help` are markup
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Notebooks at a time.", show_default="all cores")]
+OneJob = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Notebooks at a time.")]
+AssignmentOrAll = Annotated[str | None, typer.Argument(help="Name of the assignment.", show_default="all")]
+RosterOption = Annotated[
+    Path | None, typer.Option("--roster", help="The class as CSV.", show_default="submitted/roster.csv")
+]
 SandboxOption = Annotated[Sandbox, typer.Option(help="none: without confinement, for files of your own only.")]
 ExecuteOption = Annotated[Execute, typer.Option(help="all: run demonstrations, too.")]
 
@@ -57,7 +63,7 @@ def grade(
     notebooks: Annotated[list[Path], typer.Argument(help="Notebooks to grade.")],
     assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
     output: Annotated[Path, typer.Option(help="Folder for STEM.json and STEM.html.")],
-    jobs: Jobs = 1,
+    jobs: OneJob = 1,
     sandbox: SandboxOption = Sandbox.auto,
     execute: ExecuteOption = Execute.definitions,
     force: Annotated[bool, typer.Option(help="Grade again what is graded already.")] = False,
@@ -97,7 +103,7 @@ def autograde(
 
 @app.command()
 def release(
-    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    assignment: AssignmentOrAll = None,
     solutions: Annotated[bool, typer.Option(help="Build and run the solved notebooks, too.")] = True,
     quiet: Quiet = False,
 ) -> None:
@@ -120,7 +126,7 @@ def prepare(
 
 @app.command()
 def verify(
-    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    assignment: AssignmentOrAll = None,
     quick: Annotated[bool, typer.Option(help="One wrong version a clause: under a minute an assignment.")] = False,
     jobs: Jobs = None,
     output: Annotated[Path, typer.Option(help="Folder for NAME.html.")] = Path("results/verify"),
@@ -135,7 +141,7 @@ def verify(
 @app.command()
 def export(
     output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("marks.csv"),
-    roster: Annotated[Path | None, typer.Option(help="The class as CSV. [default: submitted/roster.csv]")] = None,
+    roster: RosterOption = None,
     canvas: Annotated[bool, typer.Option("--canvas", help="In the form that Canvas's gradebook imports.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -189,7 +195,7 @@ def demo(
 def collect(
     download: Annotated[Path, typer.Argument(help="The zip archive or folder of a bulk download.")],
     assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
-    roster: Annotated[Path | None, typer.Option(help="The class as CSV. [default: submitted/roster.csv]")] = None,
+    roster: RosterOption = None,
     arrived: Annotated[str | None, typer.Option(help="When all of it arrived, in place of the files' times.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would happen; write nothing.")] = False,
     quiet: Quiet = False,
@@ -204,8 +210,10 @@ def collect(
 def report(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Without anybody's name.")] = False,
-    output: Annotated[Path | None, typer.Option(help="HTML file. [default: results/report/NAME.html]")] = None,
-    roster: Annotated[Path | None, typer.Option(help="The class as CSV. [default: submitted/roster.csv]")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The HTML file to write.", show_default="results/report/NAME.html")
+    ] = None,
+    roster: RosterOption = None,
     quiet: Quiet = False,
 ) -> None:
     """The class at a glance, as one HTML page: marks, tests, mistakes, what is to be marked."""

@@ -33,10 +33,13 @@ SHOWN_PICTURE_BYTES = 32 * 2**20  # of all cells of a graded notebook together; 
 SHOWN_CHARACTERS = 4_000_000
 
 
-def resource_limits(uid: int | None) -> dict[str, int]:
-    """What the worker sets on itself before it runs anything of the student's."""
+def resource_limits(uid: int | None, *, gpu: bool = False) -> dict[str, int]:
+    """What the worker sets on itself before it runs anything of the student's.
+
+    CUDA reserves more addresses than any machine has memory: with a GPU only the watch on memory in use is left.
+    """
     limits = {
-        "AS": ADDRESS_BYTES,
+        "AS": -1 if gpu else ADDRESS_BYTES,  # RLIM_INFINITY
         "NPROC": PROCESSES,
         "FSIZE": FILE_BYTES,
         "NOFILE": OPEN_FILES,

@@ -24,6 +24,8 @@ pytest_plugins = ["tests.defences"]
 
 SETTLE_SECONDS = 5.0
 
+needs_namespaces = pytest.mark.skipif(bubblewrap.works() is not None, reason=f"no namespaces: {bubblewrap.works()}")
+
 
 @pytest.fixture(scope="module", params=["namespaces", "landlock"])
 def confined(request: pytest.FixtureRequest) -> Tier:

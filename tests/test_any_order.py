@@ -46,7 +46,7 @@ def but_seconds(result: Result) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def by_command(toy_course, files, tmp_path_factory):  # noqa: F811
+def by_command(toy_course, files, tmp_path_factory):
     """Grade the class from the command line; gives results and pages by name."""
 
     def run(*options: str, **variables: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_results_and_pages_are_the_same_however_many_at_a_time_and_in_cold_worke
 
 @pytest.mark.usefixtures("tier")
 @pytest.mark.parametrize("seed", [1, 2])
-def test_results_are_the_same_in_any_order(toy, files, one_by_one, seed):  # noqa: F811
+def test_results_are_the_same_in_any_order(toy, files, one_by_one, seed):
     """One after the other in this process, shuffled; a digest is what the command adds."""
     shuffled = random.Random(seed).sample(files, len(files))
     found = {path.stem: but_seconds(graded.result) for path, graded in grade_many(shuffled, Settings(toy))}

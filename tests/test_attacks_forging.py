@@ -162,7 +162,7 @@ def test_patches_work_in_one_process(patch, tmp_path):
 
 
 @pytest.mark.parametrize("patch", PATCHES)
-def test_patches_earn_nothing(toy, confined, patch):  # noqa: F811
+def test_patches_earn_nothing(toy, confined, patch):
     """Comparisons, hooks, the worker itself: replaced beside a wrong answer they change no mark."""
     found = findings(toy, confined, dedent(PATCHES[patch]), double=WRONG)
     assert len(found) == 3
@@ -170,7 +170,7 @@ def test_patches_earn_nothing(toy, confined, patch):  # noqa: F811
     assert not found["test_quadruple_values"].passed
 
 
-def test_what_is_stolen_inside_is_the_students_own(toy, confined, tmp_path):  # noqa: F811
+def test_what_is_stolen_inside_is_the_students_own(toy, confined, tmp_path):
     """A walk over frames and objects finds no reference, though it does where the grader shares the process."""
     theft = dedent(PATCHES["search"]).replace("stolen = list(steal())\nprint(len(stolen))", "")
     answer = (
@@ -265,7 +265,7 @@ def test_a_reply_ahead_of_the_question_answers_nothing(confined):
             session.request("call", 3.0, name="double", args=(torch.ones(3),), kwargs={}, seed=0)
 
 
-def test_stand_ins_do_not_hold_the_component_under_test(toy, toy_course):  # noqa: F811
+def test_stand_ins_do_not_hold_the_component_under_test(toy, toy_course):
     """Follow-through sends only what stands for the parts below: not the text of the tested component, nor of others."""
     text = (toy_course / "autograder/graders/toy/standins.py").read_text() + "\n\ndef quadruple(x):\n    return 4 * x\n"
     (toy_course / "autograder/graders/toy/standins.py").write_text(text)

@@ -7,7 +7,7 @@ import pytest
 
 from autograder.sandbox.session import Session
 from autograder.sandbox.surroundings import Surroundings
-from tests.attack_tools import said
+from tests.attack_tools import needs_namespaces, said
 from tests.defences import stopped_by
 
 pytest_plugins = ["tests.attack_tools"]
@@ -206,6 +206,7 @@ def test_locks_carry_nothing_to_a_worker_that_lives_at_once(confined):
         assert said(two, f"{LOCKS}\nprint(read())") == "[]"
 
 
+@needs_namespaces
 def test_open_files_are_no_workers_heritage():
     """Standard input, output and error of a warm worker are its own: flags that it sets are not the next one's."""
     with Session("namespaces") as one:
@@ -252,6 +253,7 @@ print(found)"""
     assert said(shared, source) == "[]"
 
 
+@needs_namespaces
 def test_bubblewrap_itself_has_no_variables_of_the_graders(monkeypatch):
     """Who is not root can look at the first process of a cold worker's sandbox, which is bubblewrap."""
     monkeypatch.setenv("COURSE_SECRET_VALUE", "c0ffee")

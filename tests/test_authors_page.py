@@ -8,8 +8,8 @@ from textwrap import dedent
 
 import pytest
 
-from autograder.testing.draw import Draw
 from autograder.notebooks.released import declared_points
+from autograder.testing.draw import Draw
 from tests.checkout import ROOT, copy_checkout, run_in
 from tests.this_course import TRANSFORMER_FUNDAMENTALS as TF
 

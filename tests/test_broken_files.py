@@ -12,10 +12,10 @@ import pytest
 from nbgrader.converters import Autograde, GenerateFeedback
 from typer.testing import CliRunner
 
-from autograder.cli import app
 from autograder.batch import many
-from autograder.grading import grade as run
 from autograder.batch.many import NotAllGraded, Settings, grade_many
+from autograder.cli import app
+from autograder.grading import grade as run
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.notebooks.course import convert, course_config
 from autograder.notebooks.read import read_submission

@@ -84,7 +84,7 @@ def test_demonstrations_are_not_run(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def written_course(toy_course: Path) -> Path:  # noqa: F811
+def written_course(toy_course: Path) -> Path:
     """The toy course with two written answers."""
     path = toy_course / "release/toy/toy.ipynb"
     before = path.read_bytes()

@@ -24,7 +24,7 @@ WRONG = "def double(x):\n    return 3 * x"
 
 
 @pytest.fixture(scope="module")
-def settings(toy):  # noqa: F811
+def settings(toy):
     return Settings(toy)
 
 
@@ -184,7 +184,7 @@ def command(root, cluster, said):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_controller_that_ends_loses_nothing(toy_course, cluster_of, tmp_path, number):  # noqa: F811
+def test_a_controller_that_ends_loses_nothing(toy_course, cluster_of, tmp_path, number):
     """Interrupted it ends with one line; killed or not, the same command goes on with what is not finished."""
     shutil.copy(REPOSITORY / "nbgrader_config.py", toy_course)
     for place in ("submitted", "results", "autograded", "feedback"):

@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.nbgrader_course import TINY_NAME, Course, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
 from autograder.cli import app
+from autograder.collecting.arrivals import arrival_times
 from autograder.collecting.download import CollectError
 from autograder.collecting.names import owner_of
 from autograder.collecting.roster import read_roster, squash
-from autograder.collecting.arrivals import arrival_times
+from tests.nbgrader_course import TINY_NAME, Course, scratch_course  # noqa: F401
 
 ROSTER = """email,name,canvas_id,id
 ada@example.org,Ada Lovelace,12345,ada

@@ -9,9 +9,9 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from autograder.datasets.public_files import table
 from autograder.graders.transformer_fundamentals.data_sets import clause_order
 from autograder.graders.transformer_fundamentals.data_sets.clause_order import bag, examples, hidden, public
-from autograder.datasets.public_files import table
 
 SPLITS = {
     "train": public().train,

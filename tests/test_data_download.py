@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from autograder.datasets import download
-from autograder.faults import DataError
 from autograder.datasets.manifest import Source, SourceFile
+from autograder.faults import DataError
 
 CONTENT = b"one\ntwo\n"
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from autograder.faults import DataError
-from autograder.datasets.manifest import source, sources
 from autograder.datasets.find import data_set, data_sets_of
+from autograder.datasets.manifest import source, sources
+from autograder.faults import DataError
 from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 
 

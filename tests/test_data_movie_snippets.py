@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from autograder.graders.data_sets import movie_snippets
-from autograder.faults import DataError
 from autograder.datasets.examples import Example
-from autograder.graders.data_sets.movie_snippets import divide, hidden, normalise, parse, public, without_duplicates
 from autograder.datasets.public_files import table
+from autograder.faults import DataError
+from autograder.graders.data_sets import movie_snippets
+from autograder.graders.data_sets.movie_snippets import divide, hidden, normalise, parse, public, without_duplicates
 
 RELEASED = {"train": "5cb715538926e6aa", "validation": "7bd40773e652a614"}  # SHA-256 of the rows
 SEEDS = (0, 1, 2**64 - 1, 8675309)

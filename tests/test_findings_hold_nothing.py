@@ -6,10 +6,10 @@ import sys
 import pytest
 import torch
 
-from tests.this_course import TRANSFORMER_FUNDAMENTALS
 from autograder.testing.in_process import without_accelerator
 from autograder.verify.trial import find
 from tests.attack_tools import findings
+from tests.this_course import TRANSFORMER_FUNDAMENTALS
 from tests.toy_course import toy_course  # noqa: F401
 
 HUGE = "def double(x):\n    return torch.zeros(10 * 2**20, dtype=torch.uint8)"
@@ -35,9 +35,9 @@ def test_after_a_trial():
 
 
 @pytest.mark.usefixtures("toy_course")
-def test_after_grading():
+def test_after_grading(tier):
     """Under pytest: tests that failed on 10 MB each hold nothing of it."""
-    found = findings("namespaces", double=HUGE, quadruple=HUGE.replace("double", "quadruple"))
+    found = findings(tier, double=HUGE, quadruple=HUGE.replace("double", "quadruple"))
     errors = [f.error for f in found.values()]
     assert None not in errors and len(errors) == 3
     assert all(one.__traceback__ is None for error in errors for one in chain(error))

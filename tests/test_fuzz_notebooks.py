@@ -112,7 +112,7 @@ def check(found: nbformat.NotebookNode | str) -> None:
     assert "Graded automatically" in page
 
 
-def test_two_hundred_corrupted_notebooks_can_be_graded_or_are_refused(toy, tmp_path):  # noqa: F811
+def test_two_hundred_corrupted_notebooks_can_be_graded_or_are_refused(toy, tmp_path):
     """Nothing but a refusal is raised; locked cells are as released; page and file can be written; both ends occur."""
     path = tmp_path / "ada.ipynb"
     ends = []
@@ -124,7 +124,7 @@ def test_two_hundred_corrupted_notebooks_can_be_graded_or_are_refused(toy, tmp_p
     assert NOTEBOOKS // 10 < sum(ends) < NOTEBOOKS * 9 // 10
 
 
-def test_reading_corrupted_notebooks_leaves_no_memory_behind(toy, tmp_path):  # noqa: F811
+def test_reading_corrupted_notebooks_leaves_no_memory_behind(toy, tmp_path):
     """A second round over the same files keeps less than a megabyte."""
     path = tmp_path / "ada.ipynb"
     kept = []
@@ -140,7 +140,7 @@ def test_reading_corrupted_notebooks_leaves_no_memory_behind(toy, tmp_path):  # 
 
 
 @pytest.mark.usefixtures("tier")
-def test_some_of_them_through_real_grading(toy, tmp_path):  # noqa: F811
+def test_some_of_them_through_real_grading(toy, tmp_path):
     """From file to result, in the sandbox: graded or could-not-run, all cells there, the score within its bounds."""
     path = tmp_path / "ada.ipynb"
     left = GRADED_FOR_REAL

@@ -9,10 +9,10 @@ import zipfile
 import pytest
 
 from autograder.commands.gradescope import write_package
+from autograder.datasets.download import cache_folder
 from autograder.gradescope.results import nothing_to_grade, results
 from autograder.notebooks.released import declared_points
 from autograder.results.result import CellOutcome, Result, TestOutcome
-from autograder.datasets.download import cache_folder
 from tests.checkout import ROOT
 from tests.this_course import COURSE, LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 

@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder.course.assignment import Assignment
-from autograder.collecting.roster import read_roster
-from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
 from autograder.collecting.arrivals import extensions
+from autograder.collecting.roster import read_roster
+from autograder.course.assignment import Assignment
+from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
 from autograder.notebooks.build import build_release, build_solution
 from tests.checkout import ROOT
 from tests.small_course import CELLS, change_text, make_course, silent
@@ -92,7 +92,9 @@ def test_editing_one_exercise_changes_that_exercise_alone(course, submitted):
     change_text(course, "assert mean([1, 3]) == 2", "assert mean([1, 5]) == 3")
     rebuild(course)
     assert changed(after, cells(course.release)) == changed(solved_after, cells(course.solution)) == {"mean-tests"}
-    assert {p: p.read_bytes() for p in course.release.parent.rglob("*") if p.is_file() and p != course.release} == others
+    assert {
+        p: p.read_bytes() for p in course.release.parent.rglob("*") if p.is_file() and p != course.release
+    } == others
     if submitted:
         ensure_gradebook(course, database_url(course.root))
         assert marks(course) == {"double-tests": (3.0, 1.0), "mean-tests": (2.0, None), "q1-why": (2.0, 1.5)}

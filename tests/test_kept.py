@@ -12,10 +12,9 @@ from typer.testing import CliRunner
 from autograder.batch import digest
 from autograder.batch.digest import course_digest, grading_digest, submission_digest
 from autograder.batch.many import Settings, grade_one
-from autograder.batch.unchanged import longest_first, still_holds
+from autograder.batch.unchanged import earlier_result, longest_first, still_holds
 from autograder.cli import app
 from autograder.course.course import VARIABLE
-from autograder.results.read import read_result
 from autograder.results.result import CellOutcome, Result
 from tests.toy_course import DOUBLE, QUADRUPLE, lay_out, notebook, toy_in
 
@@ -179,7 +178,7 @@ def test_a_result_that_is_none_is_ignored(grade, tmp_path, change):
     grade()
     path = tmp_path / "out" / "ada.json"
     path.write_text(change(json.loads(path.read_text())))
-    assert "unchanged" not in grade() and read_result(path).score == 6
+    assert "unchanged" not in grade() and earlier_result(path).score == 6
 
 
 def test_what_is_no_ordinary_file_is_no_result(tmp_path):
@@ -187,7 +186,7 @@ def test_what_is_no_ordinary_file_is_no_result(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(2**34)
-    assert [read_result(tmp_path / f"{name}.json") for name in ("pipe", "large", "none")] == [None, None, None]
+    assert [earlier_result(tmp_path / f"{name}.json") for name in ("pipe", "large", "none")] == [None, None, None]
 
 
 def test_a_result_holds_where_digest_and_tier_are_the_same():

@@ -8,8 +8,17 @@ from safetensors import safe_open
 
 from autograder.datasets import models
 from autograder.datasets.download import cache_folder
+from autograder.datasets.models import (
+    ANSWER,
+    MINILM,
+    PROMPT,
+    SMOLLM2,
+    SMOLLM2_PARAMETERS,
+    SUMS,
+    check_smollm2,
+    prepare_model,
+)
 from autograder.faults import DataError
-from autograder.datasets.models import ANSWER, MINILM, PROMPT, SMOLLM2, SMOLLM2_PARAMETERS, SUMS, check_smollm2, prepare_model
 
 NAME = MINILM
 

@@ -9,17 +9,26 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
-from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade, fake_grade_all, scratch_course, stock_fake_grade  # noqa: F401
 
 from autograder.feedback.page import FeedbackExporter
 from autograder.grading.graded import Graded
-from autograder.results.result import Result
 from autograder.nbgrader_plugin import record
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
 from autograder.nbgrader_plugin.marks import SaveMarks
 from autograder.nbgrader_plugin.record import RecordMarks
 from autograder.notebooks.course import convert, course_config
+from autograder.results.result import Result
+from tests.nbgrader_course import (  # noqa: F401
+    RIGHT,
+    TINY_NAME,
+    TINY_STEM,
+    Course,
+    fake_grade,
+    fake_grade_all,
+    scratch_course,
+    stock_fake_grade,
+)
 
 
 def marks(course: Course, student: str) -> dict[str, float | None]:
@@ -169,7 +178,9 @@ def test_stock_autograde_gives_the_same_marks_and_results(course, monkeypatch):
     convert(Autograde, TINY_NAME, config)
     convert(GenerateFeedback, TINY_NAME, config)
     stock = {s: (marks(course, s), course.result(s)) for s in ("ada", "ben", "cleo")}
-    assert not any(m.fresh for m in autograde_class(course.tiny, fake_grade_all))  # what stock nbgrader did is finished, too
+    assert not any(
+        m.fresh for m in autograde_class(course.tiny, fake_grade_all)
+    )  # what stock nbgrader did is finished, too
     assert course.result("cleo").status == "could-not-run"
     autograde_class(course.tiny, fake_grade_all, force=True)
     assert {s: (marks(course, s), course.result(s)) for s in ("ada", "ben", "cleo")} == stock

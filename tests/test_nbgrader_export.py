@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from nbgrader.api import Gradebook
-from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
 from autograder.cli import app
+from autograder.collecting.arrivals import BadArrivals
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.export import export_marks
 from autograder.nbgrader_plugin.gradebook import database_url
-from autograder.collecting.arrivals import BadArrivals
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 
 
 def exported(course: Course) -> dict[str, dict[str, str]]:

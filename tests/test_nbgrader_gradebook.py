@@ -5,11 +5,11 @@ import pytest
 from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ComputeChecksums
-from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, code, fake_grade_all, markdown, scratch_course  # noqa: F401
 
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
 from autograder.notebooks.course import convert, course_config
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, code, fake_grade_all, markdown, scratch_course  # noqa: F401
 
 
 def recorded(course: Course) -> dict[str, object]:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
-from tests.nbgrader_course import RIGHT, TINY_NAME, Course, fake_grade_all, scratch_course, stock_fake_grade  # noqa: F401
 
+from autograder.collecting.arrivals import BadArrivals, arrival_times
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
-from autograder.collecting.arrivals import BadArrivals, arrival_times
 from autograder.notebooks.course import convert, course_config
+from tests.nbgrader_course import RIGHT, TINY_NAME, Course, fake_grade_all, scratch_course, stock_fake_grade  # noqa: F401
 
 
 def arrived(course: Course, student: str) -> datetime | None:

@@ -2,11 +2,11 @@
 
 import pytest
 from nbgrader.api import Grade, Gradebook
-from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
 from autograder.nbgrader_plugin.marks import Override, overrides
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 
 ANSWER = {"q1-why": "Because it doubles."}
 

@@ -17,12 +17,12 @@ from nbgrader.api import Gradebook
 
 from autograder.files import write_whole
 from autograder.grading.graded import Graded
-from autograder.results.result import Result
 from autograder.nbgrader_plugin import record as recording
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import before_autograde, database_url
 from autograder.nbgrader_plugin.lock import only_grader
 from autograder.nbgrader_plugin.marks import SaveMarks
+from autograder.results.result import Result
 from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
 
 STUDENTS = ("ada", "ben", "cleo", "dan")

@@ -9,9 +9,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from autograder.datasets.prepare import prepare
 from autograder.grading.grade import grade_notebook
 from autograder.notebooks.execute import run
-from autograder.datasets.prepare import prepare
 from tests.this_course import LLM_INTERNALS as ASSIGNMENT
 
 CONTEXT, END = 128, "<|endoftext|>"

@@ -9,11 +9,11 @@ import nbformat
 import pytest
 from jupytext.cli import jupytext as jupytext_command
 from nbformat import NotebookNode
-from tests.small_course import CELLS, HEADER, TEXT
 
 from autograder.course.assignment import Assignment
-from tests.this_course import ASSIGNMENTS
 from autograder.notebooks.pairing import NotPaired, as_text, in_step, notebook_bytes, sync
+from tests.small_course import CELLS, HEADER, TEXT
+from tests.this_course import ASSIGNMENTS
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
+from autograder.cli import app
 from autograder.course.course import this_course
 from autograder.course.manifest import MANIFEST
-from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
-from autograder.cli import app
+from autograder.datasets.secret import course_secret
+from autograder.graders.data_sets import movie_snippets
 from autograder.notebooks.build import build_release
 from autograder.publishing.packages import student_requirements
-from autograder.graders.data_sets import movie_snippets
-from autograder.datasets.secret import course_secret
 from tests.checkout import ROOT, run_in
 from tests.small_course import RESERVE, SMALL_NAME, make_course, silent
+from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 
 
 @pytest.fixture

@@ -7,20 +7,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
-from tests.this_course import COURSE, TRANSFORMER_FUNDAMENTALS
-from autograder.cli import app
-from autograder.notebooks.released import declared_points
-from autograder.course.course import VARIABLE
-from autograder.results.result import CellOutcome, Result
-from autograder.results.result import TestOutcome as Outcome
 from autograder.bank.versions import wrong_versions
+from autograder.cli import app
+from autograder.course.course import VARIABLE
+from autograder.notebooks.released import declared_points
 from autograder.reporting.figures import COLOURS
 from autograder.reporting.gather import KINDS, gather, kind_of
 from autograder.reporting.page import report_page
+from autograder.results.result import CellOutcome, Result
+from autograder.results.result import TestOutcome as Outcome
 from tests.class_of_sixty import students, write_class
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
+from tests.this_course import COURSE, TRANSFORMER_FUNDAMENTALS
 
 TF = TRANSFORMER_FUNDAMENTALS
 NOW = datetime(2026, 11, 22, 12, 0)
@@ -207,7 +207,7 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(tmp_path):
     for name, text in (("x", "{"), ("y", "[]"), ("z", '{"cells": {}}')):
         (folder / f"{name}.json").write_text(text)
     found = gather(TF, tmp_path)
-    assert found.unreadable == ("x", "y", "z") and len(found.results) == 5
+    assert list(found.unreadable) == ["x", "y", "z"] and len(found.results) == 5
     assert "the result file is damaged" in report_page(found, {}, anonymous=False, made=NOW)
 
 

@@ -18,7 +18,7 @@ def notebook(source: str, kind: str = "code") -> NotebookNode:
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
     """A folder with one part of code and one of text."""
-    (tmp_path / "greeting.py").write_text("def greet():\n    return 1\n")
+    (tmp_path / "greeting\.py").write_text("def greet():\n    return 1\n")
     (tmp_path / "policy.md").write_text("> Be kind.\n")
     return tmp_path
 
@@ -49,7 +49,7 @@ def test_an_edit_in_a_notebook_is_refused_and_kept(parts: Path) -> None:
     one = notebook("# --- shared part greeting ---\n# --- end of greeting ---")
     renew_parts(one, parts)
     one.cells[0].source = edited = one.cells[0].source.replace("return 1", "return 2")
-    with pytest.raises(PartEdited, match="'greeting' was edited in a notebook: carry the edit to .*greeting.py"):
+    with pytest.raises(PartEdited, match=r"'greeting' was edited in a notebook: carry the edit to .*greeting\.py"):
         renew_parts(one, parts)
     assert one.cells[0].source == edited
 

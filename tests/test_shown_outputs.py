@@ -19,7 +19,7 @@ PICTURE = (
 
 
 @pytest.fixture
-def graded(tmp_path, toy):  # noqa: F811
+def graded(tmp_path, toy):
     """Grade a notebook as a file called ada.ipynb."""
 
     def grade(given):

@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from autograder.bank.versions import Correct, correct_variants, reference_cells, wrong_versions
 from autograder.cli import app
 from autograder.commands import verify as command
 from autograder.diagnosis import fingerprints
 from autograder.testing.in_process import without_accelerator
-from autograder.bank.versions import Correct, correct_variants, reference_cells, wrong_versions
 from autograder.verify import kills, pairs, proof
 from autograder.verify.flakiness import try_draws
 from autograder.verify.matrix import page
 from autograder.verify.summary import failures, lines
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 
 TF = TRANSFORMER_FUNDAMENTALS
 

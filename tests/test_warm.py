@@ -11,13 +11,14 @@ from autograder.batch.processes import processes
 from autograder.sandbox import warm
 from autograder.sandbox.session import Died, Session
 from autograder.sandbox.surroundings import Surroundings
+from tests.attack_tools import needs_namespaces
+
+pytestmark = needs_namespaces
 
 
 @pytest.fixture
-def seen(tmp_path, tier):
+def seen(tmp_path):
     """Surroundings of their own for each test, so that each has a warm parent of its own."""
-    if tier != "namespaces":
-        pytest.skip("warm workers need namespaces")
     folder = tmp_path / "release"
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "rows.txt").write_text("rows")
@@ -161,7 +162,7 @@ def test_without_a_warm_parent_workers_start_cold(seen, monkeypatch):
     assert warm._refusals.pop(seen) == "no"
 
 
-def test_idle_parents_are_not_heaped_up(tmp_path, tier):
+def test_idle_parents_are_not_heaped_up(tmp_path):
     """At most two parents stay; one whose worker is alive is not ended."""
     folders = [tmp_path / name for name in "abcd"]
     for folder in folders:

@@ -21,6 +21,7 @@ from autograder.batch.many import Faults, Settings, grade_one
 from autograder.course.course import this_course
 from autograder.datasets.secret import course_secret
 from autograder.faults import Fault
+from autograder.files import printable
 from autograder.grading.graded import Graded
 from autograder.limits import SUBMISSION_BYTES
 from autograder.results.result import Mode, Result
@@ -84,8 +85,17 @@ def grade_on_cluster(
                     if faults.too_many:
                         break
                     continue
+                try:
+                    graded = _graded(done.result(), path)
+                except ValueError as error:
+                    reason = f"the worker's reply is damaged: {printable(str(error))[:200]}"
+                    on_fault(path, reason)
+                    faults.add(f"{path.parent.parent.name} ({reason})")
+                    if faults.too_many:
+                        break
+                    continue
                 faults.none()
-                yield path, _graded(done.result(), path)
+                yield path, graded
         except (OSError, FutureCancelledError) as error:
             raise ClusterError(
                 f"lost the scheduler {cluster.address} ({type(error).__name__}); what was finished is kept, "
@@ -145,9 +155,13 @@ def _client(cluster: Cluster) -> Any:
 
 
 def _graded(text: str, path: Path) -> Graded:
-    parts = json.loads(text)
-    notebook = nbformat.reads(parts["notebook"], as_version=4)
-    return Graded(Result.from_json(parts["result"]), notebook, parts["lasting"])
+    """Raises ValueError where the reply is not what `grade_bytes` gives."""
+    try:
+        parts = json.loads(text)
+        notebook = nbformat.reads(parts["notebook"], as_version=4)
+        return Graded(Result.from_json(parts["result"]), notebook, parts["lasting"])
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(type(error).__name__) from None
 
 
 def _reason(future: Any) -> str:

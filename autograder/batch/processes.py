@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from autograder.course.course import this_course
 from autograder.faults import Fault
-from autograder.sandbox import warm
+from autograder.sandbox import gpu, warm
 from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import choose
 
@@ -58,7 +58,8 @@ def start_ahead(assignment: str, sandbox: str, *, several: bool) -> None:
     with contextlib.suppress(Fault, OSError):
         known = this_course().named(assignment)
         if choose("none" if sandbox == "none" else "auto", known.root) == "namespaces":
-            warm.start_ahead(surroundings(known))
+            first = gpu.gpus(visible=os.environ.get(gpu.VISIBLE))[0] if gpu.wanted() else None
+            warm.start_ahead(surroundings(known, first))
     if several and _context().get_start_method() == "forkserver":
         with _interrupts_held():
             os.environ.update(ONE_THREAD)

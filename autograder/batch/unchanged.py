@@ -5,9 +5,18 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from autograder.results.result import Result
+from autograder.results.result_file import DamagedResult, read_result
 from autograder.sandbox.tiers import Tier
 
 CONFINED: tuple[Tier, ...] = ("namespaces", "landlock")
+
+
+def earlier_result(path: Path) -> Result | None:
+    """The result of an earlier run. None where there is none, or a damaged one: grading then writes a new one."""
+    try:
+        return read_result(path)
+    except (FileNotFoundError, DamagedResult):
+        return None
 
 
 def still_holds(result: Result, digest: str, tiers: Collection[Tier] | None = None) -> bool:

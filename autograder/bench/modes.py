@@ -24,6 +24,7 @@ from autograder.course.course import this_course
 from autograder.demo.submissions import place_samples, sample_file
 from autograder.notebooks.rebuild import grade_id
 from autograder.results.result import Mode
+from autograder.results.result_file import read_result
 from autograder.sandbox.warm import COLD
 
 COMPARED = ("name", "status", "earned", "misconception", "follow_through")
@@ -98,9 +99,9 @@ def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path)
 
 
 def _marks(result: Path) -> str:
-    told = json.loads(result.read_text())
-    tests = {cell: [[t[name] for name in COMPARED] for t in c["tests"]] for cell, c in told["cells"].items()}
-    return json.dumps([told["status"], told["score"], tests], sort_keys=True)
+    found = read_result(result)
+    tests = {cell: [[getattr(t, name) for name in COMPARED] for t in c.tests] for cell, c in found.cells.items()}
+    return json.dumps([found.status, found.score, tests], sort_keys=True)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from autograder.batch.cluster import Cluster, grade_on_cluster
 from autograder.batch.many import Settings, grade_many
 from autograder.batch.processes import cores
-from autograder.batch.unchanged import CONFINED, longest_first
+from autograder.batch.unchanged import CONFINED, earlier_result, longest_first
 from autograder.commands.progress import Say, counting
 from autograder.course.course import Course
 from autograder.files import printable
@@ -16,7 +16,6 @@ from autograder.grading.graded import Graded
 from autograder.nbgrader_plugin.autograde import Marked, autograde_class
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.notebooks.released import release_notebook
-from autograder.results.read import read_result
 from autograder.results.result import Mode, Result
 from autograder.sandbox.tiers import choose
 
@@ -44,7 +43,7 @@ def autograde_submitted(
         return []
 
     def last(path: Path) -> Result | None:
-        return read_result(result_path(course.root, assignment, path.parent.parent.name))
+        return earlier_result(result_path(course.root, assignment, path.parent.parent.name))
 
     with contextlib.ExitStack() as stack:
         step = stack.enter_context(counting("grading", total, quiet, jobs if cluster is None else None))

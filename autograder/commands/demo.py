@@ -8,7 +8,8 @@ from autograder.commands.release import build
 from autograder.course.assignment import Assignment
 from autograder.course.course import Course
 from autograder.demo.submissions import Sample, place_samples
-from autograder.results.result import CellOutcome, Result
+from autograder.results.result import CellOutcome
+from autograder.results.result_file import read_result
 
 
 def run_demo(course: Course, assignment: str | None, jobs: int | None, quiet: bool) -> None:
@@ -37,7 +38,7 @@ def run_demo(course: Course, assignment: str | None, jobs: int | None, quiet: bo
 def table(assignment: Assignment, samples: list[Sample]) -> Table:
     """Components against students, with totals and seconds; narrow enough for 80 columns."""
     folder = assignment.root / "results" / assignment.name
-    results = [Result.from_json((folder / f"{sample.student}.json").read_text()) for sample in samples]
+    results = [read_result(folder / f"{sample.student}.json") for sample in samples]
     shown = Table(
         title=f"{assignment.name}: automatic points", caption="less than full marks in yellow", padding=(0, 0)
     )

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from autograder.commands.errors import CommandError
+from autograder.commands.progress import Say
 from autograder.course.assignment import Assignment
 from autograder.course.course import Course
 from autograder.datasets.secret import secret_file
@@ -17,8 +18,8 @@ from autograder.grading.prepare import NotGradable
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.reporting.replay import Replayed, Step, replay_test, test_cells
 from autograder.reporting.values import difference, shown
-from autograder.results.read import read_result
 from autograder.results.result import Result, TestOutcome
+from autograder.results.result_file import DamagedResult, read_result
 from autograder.sandbox.session import Raised
 from autograder.testing.expect import Mistake
 from autograder.worker.wire import Handle
@@ -72,7 +73,13 @@ def _which(course: Course, student: str, test: str, named: str | None) -> tuple[
 
 
 def _recorded(assignment: Assignment, student: str) -> Result | None:
-    return read_result(result_path(assignment.root, assignment.name, student))
+    try:
+        return read_result(result_path(assignment.root, assignment.name, student))
+    except FileNotFoundError:
+        return None
+    except DamagedResult as damaged:
+        Say(quiet=False)(str(damaged))
+        return None
 
 
 def _tell(

@@ -15,7 +15,7 @@ def export_csv(course: Course, output: Path, roster: Path | None, canvas: bool, 
     known = known_roster(roster, course.submitted)
     if canvas and not any(student.canvas_id for student in known.students):
         raise CommandError("Canvas knows students by its own ids: give a --roster with a column canvas_id")
-    rows = (export_canvas if canvas else export_marks)(output, course.root, known)
+    rows = (export_canvas if canvas else export_marks)(output, course.root, known, lambda damaged: say(str(damaged)))
     say(f"{output}: {len(rows)} marks")
     if waiting := sum(bool(row.get("to_be_marked")) for row in rows):
         say(f"{waiting} of them are not final: written answers wait for a person")

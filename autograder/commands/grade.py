@@ -9,7 +9,7 @@ from typing import Literal
 from autograder.batch.digest import grading_digest, submission_digest
 from autograder.batch.many import Settings, grade_many
 from autograder.batch.processes import cores
-from autograder.batch.unchanged import longest_first, still_holds
+from autograder.batch.unchanged import earlier_result, longest_first, still_holds
 from autograder.commands.errors import CommandError
 from autograder.commands.progress import counting
 from autograder.course.course import Course
@@ -17,7 +17,6 @@ from autograder.feedback.page import feedback_page
 from autograder.files import printable, write_whole
 from autograder.grading.graded import Graded
 from autograder.notebooks.released import release_notebook
-from autograder.results.read import read_result
 from autograder.results.result import Mode, Result
 from autograder.sandbox.tiers import choose
 
@@ -49,7 +48,7 @@ def grade_files(
     there = [path for path in notebooks if os.path.lexists(path)]
     grading, jobs = grading_digest(known, execute), jobs or cores()
     digests = {path: submission_digest(path, grading) for path in there}
-    earlier = {path: read_result(output / f"{path.stem}.json") for path in there}
+    earlier = {path: earlier_result(output / f"{path.stem}.json") for path in there}
     with counting("grading", len(there), quiet, jobs) as step:
         waiting = []
         for path in there:

@@ -20,5 +20,8 @@ def report(
     results = gather(known, course.root)
     names = {s.id: s.name for s in known_roster(roster, course.submitted).students if s.name}
     write_whole(path, report_page(results, names, anonymous=anonymous, made=datetime.now()))
-    Say(quiet)(f"{path}: {len(results.results)} submissions{', without names' if anonymous else ''}")
+    say = Say(quiet)
+    for damaged in results.unreadable.values():
+        say(damaged)
+    say(f"{path}: {len(results.results)} submissions{', without names' if anonymous else ''}")
     return path

@@ -21,6 +21,7 @@ from autograder.notebooks.rebuild import BoundedParser
 from autograder.notebooks.released import declared_points
 from autograder.notebooks.written import advice
 from autograder.results.result import Mode, Result
+from autograder.sandbox import gpu
 from autograder.sandbox.session import Raised, WorkerError
 from autograder.testing.findings import Finding, Pass
 from autograder.testing.follow_through import Verdict, verdicts
@@ -65,11 +66,17 @@ def grade_notebook(
     start = time.monotonic()
     try:
         prepared = prepare_submission(path, assignment, sandbox)
+        return _better(Work(path, assignment, prepared, Budget(), start), execute)
     except NotGradable as error:
         return could_not_run(path, assignment, str(error), execute)
-    work = Work(path, assignment, prepared, Budget(), start)
+    finally:
+        gpu.give_back()
+
+
+def _better(work: Work, execute: Mode) -> Graded:
+    """Graded as asked for; where a component misses what a demonstration defines, the better of that and of all run."""
     graded, found = _grade(work, execute, hidden_mode="definitions")
-    if _wants_demos(found, prepared) and not work.spent:
+    if _wants_demos(found, work.prepared) and not work.spent:
         again, _ = _grade(work, "all", hidden_mode="all")
         if again.result.score > graded.result.score:
             return again

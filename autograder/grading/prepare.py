@@ -12,6 +12,7 @@ from autograder.notebooks.read import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
 from autograder.notebooks.released import release_notebook
 from autograder.results.result import Mode
+from autograder.sandbox import gpu
 from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import Tier, choose
 from autograder.testing.findings import Pass
@@ -32,14 +33,17 @@ class Prepared:
 
 
 def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"] = "auto") -> Prepared:
-    """Raises NotGradable for a file that is no submission, NoSandbox where nothing confines it."""
+    """Raises NotGradable for a file that is no submission, NoSandbox where nothing confines it.
+
+    Where GPUs are used, the submission has one until `gpu.give_back`.
+    """
     tier = choose(sandbox, assignment.root)
     release = release_notebook(assignment)
     try:
         rebuilt = rebuild(release, read_submission(path), assignment)
     except (Unreadable, WrongNotebook) as error:
         raise NotGradable(str(error)) from None
-    return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment))
+    return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment, gpu.take()))
 
 
 def pass_over(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"], mode: Mode) -> Pass:

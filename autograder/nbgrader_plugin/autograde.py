@@ -12,7 +12,7 @@ from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.batch.digest import grading_digest, submission_digest
-from autograder.batch.unchanged import still_holds
+from autograder.batch.unchanged import earlier_result, still_holds
 from autograder.collecting.arrivals import Arrivals, arrival_times
 from autograder.course.assignment import Assignment
 from autograder.faults import Fault
@@ -24,7 +24,6 @@ from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 from autograder.nbgrader_plugin.marks import Change, changes
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.nbgrader_plugin.record import record
-from autograder.results.read import read_result
 from autograder.results.result import Mode, Result
 from autograder.sandbox.tiers import Tier
 
@@ -142,7 +141,7 @@ def finished(
     course: Path, assignment: Assignment, student: str, digest: str, tiers: Collection[Tier] | None = None
 ) -> Result | None:
     """The student's result, if it still holds for the file with this digest and everything of it was recorded."""
-    result = read_result(result_path(course, assignment.name, student))
+    result = earlier_result(result_path(course, assignment.name, student))
     if result is None or not still_holds(result, digest, tiers):
         return None
     feedback = course / "feedback" / student / assignment.name / f"{assignment.stem}.html"

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
@@ -58,12 +58,8 @@ class _OfSubmission(NbGraderPreprocessor):
 class SandboxedGrade(_OfSubmission):
     """Grades the submitted file with the hidden graders, its code in the sandbox, and writes the feedback into it."""
 
-    sandbox: Literal["auto", "none"] = Enum(("auto", "none"), "auto", help="as in `autograder grade --sandbox`").tag(
-        config=True
-    )
-    execute: Mode = Enum(("definitions", "all"), "definitions", help="as in `autograder grade --execute`").tag(
-        config=True
-    )
+    sandbox = Enum(("auto", "none"), "auto", help="as in `autograder grade --sandbox`").tag(config=True)
+    execute = Enum(("definitions", "all"), "definitions", help="as in `autograder grade --execute`").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         assignment, path = self.assignment(resources), self.submitted(resources)
@@ -79,7 +75,9 @@ class SandboxedGrade(_OfSubmission):
 
         digest = submission_digest(path, grading_digest(assignment, self.execute))
         try:
-            return grade_one(path, Settings(assignment, self.sandbox, self.execute)).under(digest)
+            sandbox = cast(Literal["auto", "none"], self.sandbox)
+            settings = Settings(assignment, sandbox, cast(Mode, self.execute))
+            return grade_one(path, settings).under(digest)
         except FAULTS as error:
             # A folder that is there counts as graded next time.
             shutil.rmtree(self.folder(self.coursedir.autograded_directory, resources), ignore_errors=True)

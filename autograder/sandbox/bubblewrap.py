@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from autograder.limits import SCRATCH_BYTES
-from autograder.sandbox import usage
+from autograder.sandbox import gpu, usage
 from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.worker.syscalls import UnknownMachine, machine
 
@@ -60,8 +60,14 @@ def command(inside: list[str], seen: Surroundings, files: Path = SCRATCH, may_fo
             line += ["--symlink", str(path.readlink()), place]
         elif path.exists():
             line += ["--ro-bind", place, place]
-    # shared pages of /dev/zero stay when they are unmapped, where the watch on memory does not see them
-    line += ["--proc", "/proc", "--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero", "--remount-ro", "/dev"]
+    line += ["--proc", "/proc", "--dev", "/dev"]
+    if seen.gpu is None:
+        # shared pages of /dev/zero stay when they are unmapped, where the watch on memory does not see them
+        line += ["--dev-bind", "/dev/null", "/dev/zero"]
+    else:
+        for file in gpu.device_files(seen.gpu):
+            line += ["--dev-bind", str(file), f"/dev/{file.name}"]
+    line += ["--remount-ro", "/dev"]
     for place in WRITABLE:
         line += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", place]
     for path in outermost([*interpreter(), *seen.readable]):
@@ -89,7 +95,8 @@ class Inside:
         return [p for p in (self.root / "proc").iterdir() if p.name.isdigit()]
 
     def storage(self, processes: Sequence[Path]) -> tuple[int, int]:
-        return usage.mounts([self.root / place.lstrip("/") for place in WRITABLE])
+        used, files = usage.mounts([self.root / place.lstrip("/") for place in WRITABLE])
+        return used + usage.memory_files(processes), files
 
 
 @cache

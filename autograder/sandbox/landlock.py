@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder import limits
-from autograder.sandbox import bubblewrap, keeper, usage
+from autograder.sandbox import bubblewrap, gpu, keeper, usage
 from autograder.sandbox.surroundings import Surroundings
 from autograder.worker import landlock
 from autograder.worker.syscalls import UnknownMachine, machine
@@ -39,6 +39,7 @@ class Place:
         self.readable = [*bubblewrap.SYSTEM, *FACTS, *map(str, bubblewrap.interpreter())]
         self.readable += [str(p.resolve()) for p in (*self.data, *seen.readable, bubblewrap.WORKER)]
         self.readable.append(str(self.code))
+        self.gpu = [str(file) for file in gpu.device_files(seen.gpu)] if seen.gpu is not None else []
 
     def environment(self, seen: Surroundings) -> dict[str, str]:
         return bubblewrap.environment(home=self.work, temporary=self.tmp, package_parent=self.code) | dict(
@@ -70,12 +71,13 @@ def command(inside: list[str], place: Place) -> list[str]:
 def confinement(place: Place, uid: int | None) -> dict[str, Any]:
     """What the worker does to itself, besides the limits of every tier."""
     allowed = {
-        "readable": place.readable,
+        "readable": [*place.readable, *(gpu.FACTS if place.gpu else ())],
         "writable": [str(place.work), str(place.tmp)],
-        "devices": list(DEVICES),
+        "devices": [*DEVICES, *(["/dev/zero"] if place.gpu else [])],
+        "gpu": place.gpu,
         "version": landlock.abi(),
     }
-    out: dict[str, Any] = {"landlock": allowed, "search": uid is not None and not _open_to_all()}
+    out: dict[str, Any] = {"landlock": allowed, "search": uid is not None and needs_search()}
     if uid is None:  # the limit counts all processes of the user who grades
         out["NPROC"] = limits.PROCESSES + usage.threads(os.getuid())
     return out
@@ -90,9 +92,14 @@ def works() -> str | None:
         return str(error)
     if landlock.abi() == 0:
         return "the kernel has no Landlock"
-    if os.geteuid() == 0 and not _open_to_all() and not _may_search():
+    if needs_search() and not _may_search():
         return f"other users may not enter {sys.prefix} or {sys.base_prefix}"
     return None
+
+
+def needs_search() -> bool:
+    """Whether a worker must read past the modes of folders: root grades, with an interpreter that only root reaches."""
+    return os.geteuid() == 0 and not _open_to_all()
 
 
 def _shown(entry: Path) -> bool:

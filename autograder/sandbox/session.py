@@ -67,7 +67,7 @@ class Session:
             if self._started.inside is not None:
                 self._watch = Watch(self._started.inside(), self._started.kill)
         except ValueError:  # also where the sandbox's first process is gone already
-            said = self._last_words()
+            said = ready["reason"] if isinstance(ready, dict) and "reason" in ready else self._last_words()
             self.close()
             raise CannotStart(f"the sandboxed worker did not start: {said}") from None
 
@@ -108,7 +108,7 @@ class Session:
         raise Died("the reply is malformed")
 
     def close(self) -> None:
-        """End the worker and everything that it started."""
+        """End the worker and everything that it started. May be called twice."""
         self.channel.close()
         if self._watch is not None:
             self._watch.close()

@@ -1,11 +1,13 @@
 """What a worker sees besides Python: read only, and the same in every tier."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autograder.course.assignment import Assignment
 from autograder.datasets.download import cache_folder
+from autograder.sandbox import gpu
+from autograder.worker.gpu import HIDDEN
 
 
 @dataclass(frozen=True)
@@ -13,20 +15,35 @@ class Surroundings:
     """Folders and variables of a worker.
 
     The subfolders of `files` stand in the working directory; `readable` folders stand at their own paths. A warm
-    parent imports `modules` before a worker is asked for.
+    parent imports `modules` before a worker is asked for. `gpu` is the device file of the GPU that it may use.
     """
 
     files: Path | None = None
     readable: tuple[Path, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     modules: tuple[str, ...] = ()
+    gpu: Path | None = None
 
 
 NOTHING = Surroundings()
 
 
-def surroundings(assignment: Assignment) -> Surroundings:
-    """The release's data folders and, for an assignment that uses models, those that set-up has prepared."""
+def surroundings(assignment: Assignment, on: Path | None = None) -> Surroundings:
+    """The release's data folders, the models that set-up has prepared for the assignment, if any, and the GPU `on`."""
+    seen = _without_gpu(assignment)
+    if on is None:
+        return seen
+    folders = gpu.library_folders(os.environ.get("LD_LIBRARY_PATH", ""))
+    found = (("LD_LIBRARY_PATH", ":".join(map(str, folders))),) if folders else ()
+    return replace(
+        seen,
+        readable=(*seen.readable, *folders, gpu.SYSTEM),
+        variables=(*seen.variables, *found, *HIDDEN.items()),
+        gpu=on,
+    )
+
+
+def _without_gpu(assignment: Assignment) -> Surroundings:
     if not assignment.models:
         return Surroundings(assignment.release.parent, modules=assignment.modules)
     chosen = Path(os.environ["COURSE_MODEL"]).expanduser().absolute() if os.environ.get("COURSE_MODEL") else None

@@ -25,7 +25,6 @@ from autograder.sandbox.surroundings import Surroundings
 FILES = Path("/opt/files")
 MOST_PARENTS = 2  # idle ones beyond that are ended: each holds some 300 MB
 COLD = "COURSE_COLD_WORKERS"  # set to 1 to start every worker anew
-NESTED_UID = 65534
 
 
 class NotWarm(Exception):
@@ -38,24 +37,35 @@ class Child:
 
     descriptor: int
     pid: int
+    on_gpu: bool = False
     killed: bool = False
 
     def inside(self) -> bubblewrap.Inside:
         return bubblewrap.Inside(self.pid)
 
     def kill(self) -> None:
-        """End the worker, and with it all of its namespace. May be called twice."""
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
+        """End the worker, and with it all of its namespace. After `let_go` this does nothing."""
+        if not self.killed:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
 
     def let_go(self) -> None:
-        """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later."""
+        """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later.
+
+        Only a GPU has to be free at once, for the next worker.
+        """
         self.killed = True
+        if self.on_gpu:
+            self._wait()
 
     def end(self) -> None:
         """Until the system has cleared it away."""
-        select.select([self.descriptor], [], [], limits.START_SECONDS)
+        self._wait()
         os.close(self.descriptor)
+        self.descriptor = -1  # the number may be another worker's from now on
+
+    def _wait(self) -> None:
+        select.select([self.descriptor], [], [], limits.START_SECONDS)
 
 
 class Parent:
@@ -84,7 +94,7 @@ class Parent:
         if message != b"forked" or len(descriptors) != 1:
             raise NotWarm(message.decode(errors="replace") or "the warm parent has ended")
         try:
-            self.children.append(Child(descriptors[0], _pid(descriptors[0])))
+            self.children.append(Child(descriptors[0], _pid(descriptors[0]), "gpu" in confined))
             return self.children[-1]
         except ValueError:
             os.close(descriptors[0])
@@ -95,10 +105,10 @@ class Parent:
         return all(child.killed for child in self.children)
 
     def close(self) -> None:
-        """End it, and all its workers with it."""
+        """End it, and all its workers with it. May be called twice."""
         self.control.close()
         self._errors.close()
-        if self.process is not None:
+        if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -136,6 +146,7 @@ def _start(seen: Surroundings) -> Parent:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     settings = {
         "modules": list(seen.modules),
+        "gpu": seen.gpu is not None,
         "nested": os.geteuid() != 0,
         "writable": list(bubblewrap.WRITABLE),
         "scratch": str(bubblewrap.SCRATCH),

@@ -38,7 +38,7 @@ def stop(message: object) -> NoReturn:
 def check(
     notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
     assignment: Annotated[
-        str | None, typer.Option(help="Name of the assignment. [default: seen from its cells]")
+        str | None, typer.Option(help="Name of the assignment.", show_default="seen from its cells")
     ] = None,
     quiet: Quiet = False,
 ) -> None:

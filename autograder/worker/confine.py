@@ -24,9 +24,9 @@ def confine(limits: dict[str, Any]) -> None:
 
     # where the machine runs out of memory, the kernel ends this process before any other
     Path("/proc/self/oom_score_adj").write_text("1000")
-    rules, allowed = seccomp.rules(), limits.get("landlock")
+    rules, allowed = seccomp.rules(gpu="gpu" in limits), limits.get("landlock")
     if allowed:
-        made = landlock.ruleset(allowed["readable"], allowed["writable"], allowed["devices"], allowed["version"])
+        made = landlock.ruleset(**allowed)
         os.open("/proc/self", os.O_PATH)  # kept: a folder that the kernel makes anew is no longer the allowed one
         rules += seccomp.rules_without_namespaces(allowed["version"], os.getpid())
     keep = SEARCH if limits.get("search") else 0
@@ -37,6 +37,8 @@ def confine(limits: dict[str, Any]) -> None:
         os.setresuid(limits["uid"], limits["uid"], limits["uid"])
     version, none = struct.pack("=Ii", 0x20080522, 0), struct.pack("=III", 0, 0, 0)
     call("capset", create_string_buffer(version), create_string_buffer(struct.pack("=III", keep, keep, 0) + none))
+    if "gpu" in limits:
+        call("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: else this user could not name its threads, as CUDA must
     call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     if allowed:
         landlock.restrict(made)

@@ -10,7 +10,7 @@ from .syscalls import UnknownMachine, call
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL = 1, 2, 4, 8, 1 << 14, 1 << 15
 READ = EXECUTE | READ_FILE | READ_DIR
-FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
+FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL
 RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # by the version that brought them
 TCP = 3  # bind and connect, from version 4
 SCOPES = 3  # abstract sockets and signals, from version 6
@@ -24,13 +24,25 @@ def abi() -> int:
         return 0
 
 
-def ruleset(readable: Sequence[str], writable: Sequence[str], devices: Sequence[str], version: int) -> int:
-    """A descriptor of the rules: read below `readable`, all below `writable`, read and write `devices`."""
+def ruleset(
+    readable: Sequence[str], writable: Sequence[str], devices: Sequence[str], gpu: Sequence[str], version: int
+) -> int:
+    """A descriptor of the rules: read below `readable`, all below `writable`, read and write `devices`, use `gpu`.
+
+    CUDA writes the names of its threads below `/proc/self`, and does not start where it may not.
+    """
     handled = RIGHTS[max(v for v in RIGHTS if v <= version)]
     # a longer form than the kernel knows is accepted if the rest is zero
     form = struct.pack("=QQQ", handled, TCP if version >= 4 else 0, SCOPES if version >= 6 else 0)
     made = call("landlock_create_ruleset", ctypes.create_string_buffer(form, len(form)), len(form), 0)
-    for places, rights in ((readable, READ), (writable, handled & ~IOCTL), (devices, READ_FILE | WRITE_FILE)):
+    granted = (
+        (readable, READ),
+        (writable, handled & ~IOCTL),
+        (devices, READ_FILE | WRITE_FILE),
+        (gpu, READ_FILE | WRITE_FILE | IOCTL),
+        (["/proc/self"] if gpu else [], READ | WRITE_FILE | TRUNCATE),
+    )
+    for places, rights in granted:
         for place in places:
             _allow(made, place, rights & handled)
     return made

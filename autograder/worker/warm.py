@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .confine import confine
+from .gpu import opened
 from .syscalls import call
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -47,7 +48,9 @@ class NotAlone(Exception):
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
-    shell = warm_up(settings["modules"])
+    shell = warm_up(settings["modules"], simulated=not settings["gpu"])
+    if found := opened():
+        sys.exit(f"the warm parent has opened {found[0]}: its workers could not")
     call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no child may look into it
     os.nice(NICE)
     control.send(b"ready")
@@ -81,15 +84,18 @@ def answer(control: socket.socket, settings: dict[str, Any], shell: Any) -> None
                 os.close(descriptor)
 
 
-def warm_up(modules: list[str]) -> Any:
-    """Import `modules`, and do once what is slow the first time; the shell for all. Nothing here may start a thread."""
+def warm_up(modules: list[str], *, simulated: bool) -> Any:
+    """Import `modules`, and do once what is slow the first time; the shell for all.
+
+    Nothing here may start a thread, or CUDA.
+    """
     gc.disable()  # imports make much that stays, and each look through all of it would find nothing
     import torch
 
     from . import landlock, seccomp, space  # noqa: F401 - so that no child has to
     from .__main__ import prepare
 
-    shell = prepare()
+    shell = prepare(simulated=simulated)
     for name in ("IPython.core.interactiveshell", "matplotlib.pyplot", "torch._dynamo", *modules):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -229,7 +235,7 @@ def _worker(channel: int, limits: dict[str, Any], settings: dict[str, Any], shel
         confine(limits)
         from .__main__ import serve
 
-        serve(socket.socket(fileno=kept), shell)
+        serve(socket.socket(fileno=kept), shell, limits)
     finally:
         os._exit(1)
 

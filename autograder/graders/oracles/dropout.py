@@ -3,12 +3,19 @@
 from math import sqrt
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from autograder.testing import expect
 
 
 def check_dropout(
-    dropped: torch.Tensor, full: torch.Tensor, p: float, what: str, where: str, atol: float = 1e-3
+    dropped: Float[Tensor, "*b features"],
+    full: Float[Tensor, "*b features"],
+    p: float,
+    what: str,
+    where: str,
+    atol: float = 1e-3,
 ) -> None:
     """`dropped` must be `full` with dropout at rate `p`; `what` and `where` are fixed texts for the message."""
     expect.tensor(dropped, full.shape, what="the output in training mode")  # NaN would be neither wrong nor gone

@@ -3,13 +3,14 @@
 The weights without a mask are the student's own, so that a mistake in them does not cost these points, too.
 """
 
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from autograder.testing import expect
 
 
-def check_masked(weights: torch.Tensor, free: torch.Tensor, mask: torch.Tensor) -> None:
-    """`weights` (..., Tq, Tk) must be what `mask`, which broadcasts to them, makes of the weights `free` without it."""
+def check_masked(weights: Float[Tensor, "*b Tq Tk"], free: Float[Tensor, "*b Tq Tk"], mask: Tensor) -> None:
+    """`weights` must be what `mask`, which broadcasts to them, makes of the weights `free` without it."""
     allowed = (mask != 0).expand_as(free)
     expect.that(
         float(free.std()) > 0.01, "All attention weights are the same.", "They depend on the queries and the keys."

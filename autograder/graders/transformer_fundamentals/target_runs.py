@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from autograder.datasets.examples import Example
 from autograder.graders.data_sets import movie_snippets
@@ -58,5 +60,6 @@ def make_task(reference: Any, target: Target, hidden_seed: int | None) -> Task:
     )
 
 
-def accuracy(logits: torch.Tensor, answers: torch.Tensor) -> float:
+def accuracy(logits: Float[Tensor, "n classes"], answers: Int[Tensor, " n"]) -> float:
+    """The share of `answers` that the largest logit gives."""
     return float((logits.argmax(-1) == answers).double().mean())

@@ -115,7 +115,7 @@ def release(
 
 @app.command()
 def prepare(
-    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    assignment: AssignmentOrAll = None,
     quiet: Quiet = False,
 ) -> None:
     """Fetch the data sets and models that the assignments need; what is there and intact is kept."""
@@ -181,7 +181,7 @@ def gradescope(
 
 @app.command()
 def demo(
-    assignment: Annotated[str | None, typer.Argument(help="Name of the assignment. [default: all]")] = None,
+    assignment: AssignmentOrAll = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:

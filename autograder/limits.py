@@ -1,6 +1,9 @@
-"""Every limit on a submission, in one place. No honest solution comes near any of them.
+"""Limits on a submission: what its workers may use, how long it may take, what is read of its file.
 
-Only the sizes of replies and outputs stand elsewhere, in `worker/bounds.py`, since the worker holds to them, too.
+No honest solution comes near any of them. Three kinds stand elsewhere: the sizes of one reply, one error and one cell's
+outputs in `worker/bounds.py`, since the worker, which sees nothing else of this package, holds to them, too; how much
+of a text, formula or picture a feedback page shows in `feedback/`, and how much of a value is compared in
+`diagnosis/sketch.py` and `grading/expect.py`, each beside the code whose time it bounds.
 """
 
 MEMORY_BYTES = 4 * 2**30  # of all processes of a worker together; honest ones need 0.7 GB, with a language model 1.5

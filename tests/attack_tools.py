@@ -13,8 +13,8 @@ from autograder.course.assignment import Assignment
 from autograder.grading.execution import Budget, Execution
 from autograder.sandbox import bubblewrap, landlock
 from autograder.sandbox.session import Session
-from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.view import NOTHING, SandboxView
 from autograder.testing.findings import Finding, Pass
 from autograder.testing.pytest_run import run_pass
 from tests.defences import UID
@@ -37,17 +37,17 @@ def confined(request: pytest.FixtureRequest) -> Tier:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
-    """The surroundings of an assignment that has a data folder."""
+def seen(tmp_path_factory: pytest.TempPathFactory) -> SandboxView:
+    """The view of an assignment that has a data folder."""
     files = tmp_path_factory.mktemp("release")
     (files / "data").mkdir()
     (files / "data" / "rows.tsv").write_text("one\n")
     (files / "notebook.ipynb").write_text("not for the worker")
-    return Surroundings(files)
+    return SandboxView(files)
 
 
 @pytest.fixture(scope="module")
-def _workers(confined: Tier, seen: Surroundings) -> Iterator[list[Session]]:
+def _workers(confined: Tier, seen: SandboxView) -> Iterator[list[Session]]:
     workers = [Session(confined, seen)]
     yield workers
     for worker in workers:
@@ -55,7 +55,7 @@ def _workers(confined: Tier, seen: Surroundings) -> Iterator[list[Session]]:
 
 
 @pytest.fixture
-def shared(_workers: list[Session], confined: Tier, seen: Surroundings, defence: str) -> Iterator[Session]:
+def shared(_workers: list[Session], confined: Tier, seen: SandboxView, defence: str) -> Iterator[Session]:
     """A worker for many attacks; another one after an attack that ended it, and where a defence is switched off."""
     if defence:
         with Session(confined, seen) as worker:

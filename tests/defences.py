@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from autograder import limits
-from autograder.sandbox import bubblewrap, keeper, landlock, start, warm
+from autograder.sandbox import bubblewrap, landlock, start, supervisor, warm
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Watch
@@ -77,7 +77,7 @@ class Machine:
         self.worker("confine.py", "seccomp.install(rules)", "pass")
 
     def unrestricted(self) -> None:
-        self.worker("confine.py", "landlock.restrict(made)", "pass")
+        self.worker("confine.py", "landlock_rules.restrict(made)", "pass")
 
     def one_process_list(self) -> None:
         self.bwrap(lambda options: [o for o in options if o not in ("--unshare-pid", "--die-with-parent")])
@@ -284,9 +284,11 @@ def no_input(machine: Machine) -> None:
         return run(*args, **({"stdin": read} if machine.tier == "namespaces" else {}), **kw)
 
     machine.patch.setattr(start, "_run", waiting)
-    copy = machine.folder / "keeper.py"
-    copy.write_text(Path(keeper.__file__).read_text().replace("os.dup2(os.open(os.devnull, os.O_RDONLY), 0)", "pass"))
-    machine.patch.setattr(keeper, "__file__", str(copy))
+    copy = machine.folder / "supervisor.py"
+    copy.write_text(
+        Path(supervisor.__file__).read_text().replace("os.dup2(os.open(os.devnull, os.O_RDONLY), 0)", "pass")
+    )
+    machine.patch.setattr(supervisor, "__file__", str(copy))
 
 
 def numbered_replies(machine: Machine) -> None:

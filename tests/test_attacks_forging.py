@@ -49,7 +49,7 @@ PATCHES = {
         shell.showtraceback = shell._showtraceback = lambda *a, **k: None""",
     "worker": """
         import sys
-        space = sys.modules['worker.space'].Space
+        space = sys.modules['worker.namespace'].NotebookNamespace
         space.call = lambda self, *a, **k: True
         space.has = lambda self, name: True
         sys.modules['worker.wire'].encode = lambda *a, **k: {'d': [['number', 1], ['value', True], ['passed', True]]}""",

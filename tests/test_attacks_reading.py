@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autograder.sandbox.session import Session
-from autograder.sandbox.surroundings import Surroundings
+from autograder.sandbox.view import SandboxView
 from tests.attack_tools import needs_namespaces, said
 from tests.defences import stopped_by
 
@@ -137,7 +137,7 @@ print(names, len(texts))"""
 @stopped_by("own_folders")
 def test_a_worker_cannot_read_anothers_folder(confined, tmp_path):
     """Two workers at once: neither can read what the other writes, whatever the path."""
-    with Session(confined, Surroundings()) as one, Session(confined) as two:
+    with Session(confined, SandboxView()) as one, Session(confined) as two:
         place = said(one, "import os\nopen('mine', 'w').write('1')\nprint(os.path.abspath('mine'))")
         assert said(two, f"{OPENING}\nprint(opens({place!r}))") == "False"
 
@@ -259,7 +259,7 @@ def test_bubblewrap_itself_has_no_variables_of_the_graders(monkeypatch):
     monkeypatch.setenv("COURSE_SECRET_VALUE", "c0ffee")
     for cold in ("1", "0"):
         monkeypatch.setenv("COURSE_COLD_WORKERS", cold)
-        with Session("namespaces", Surroundings(modules=(f"no_such_module_{cold}",))) as session:
+        with Session("namespaces", SandboxView(modules=(f"no_such_module_{cold}",))) as session:
             inside = session._started.inside()
             outer = [Path(f"/proc/{pid}") for pid in _ancestors(int(inside.root.parts[2]))]
             assert outer

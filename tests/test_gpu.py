@@ -16,17 +16,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from autograder.assignments import ASSIGNMENTS
 
 from autograder import limits
 from autograder.faults import CannotStart
 from autograder.sandbox import bubblewrap, gpu, landlock
 from autograder.sandbox.session import OverLimit, Session
-from autograder.sandbox.surroundings import NOTHING, Surroundings, surroundings
 from autograder.sandbox.tiers import NoGpu, choose
-from autograder.worker.gpu import HIDDEN, opened
+from autograder.sandbox.view import NOTHING, SandboxView, sandbox_view
+from autograder.worker.cuda import HIDDEN, opened
 from tests.attack_tools import said
 from tests.defences import Machine
+from tests.this_course import ASSIGNMENTS, COURSE
 
 pytest_plugins = ["tests.attack_tools"]
 
@@ -115,7 +115,7 @@ def test_the_switch_refuses_where_there_is_no_gpu(monkeypatch, wanted):
     """In one line, which says what to do; without the switch nothing changes."""
     monkeypatch.setenv("COURSE_GPU", "1")
     with pytest.raises(NoGpu) as refusal:
-        choose(wanted)
+        choose(wanted, COURSE.root)
     assert str(refusal.value) == (
         "COURSE_GPU=1, but there is no /dev/nvidiactl: load NVIDIA's driver, or grade without COURSE_GPU"
     )
@@ -139,7 +139,7 @@ def test_the_command_refuses_before_anything_is_graded(monkeypatch, tmp_path):
 
 def test_the_first_tier_binds_the_devices(devices):
     """Its GPU and what all share, in a `/dev` that is closed afterwards; nothing of them without a GPU."""
-    line = bubblewrap.command(["true"], Surroundings(gpu=devices / "nvidia1", readable=(gpu.SYSTEM,)))
+    line = bubblewrap.command(["true"], SandboxView(gpu=devices / "nvidia1", readable=(gpu.SYSTEM,)))
     bound = [line[at + 1 : at + 3] for at, option in enumerate(line) if option == "--dev-bind"]
     files = ("nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-uvm-tools")
     assert bound == [[str(devices / name), f"/dev/{name}"] for name in files]
@@ -154,7 +154,7 @@ def test_the_first_tier_binds_the_devices(devices):
 
 def test_the_second_tier_allows_the_devices(devices):
     """The same files and, besides, what CUDA reads of the system; nothing of them without a GPU."""
-    for seen, files in ((Surroundings(gpu=devices / "nvidia1"), 4), (NOTHING, 0)):
+    for seen, files in ((SandboxView(gpu=devices / "nvidia1"), 4), (NOTHING, 0)):
         place = landlock.Place(seen, None)
         allowed = landlock.confinement(place, None)["landlock"]
         shutil.rmtree(place.top)
@@ -174,11 +174,11 @@ def test_a_driver_outside_the_systems_folders_goes_along(devices, tmp_path, monk
     (tmp_path / "driver").mkdir()
     (tmp_path / "driver" / "libcuda.so.1").touch()
     monkeypatch.setenv("LD_LIBRARY_PATH", f"{tmp_path}:{tmp_path / 'driver'}:")
-    seen = surroundings(ASSIGNMENTS["transformer-fundamentals"], devices / "nvidia0")
+    seen = sandbox_view(ASSIGNMENTS["transformer-fundamentals"], devices / "nvidia0")
     assert seen.gpu == devices / "nvidia0"
     assert seen.readable[-2:] == (tmp_path / "driver", Path("/sys"))
     assert dict(seen.variables) == {"LD_LIBRARY_PATH": str(tmp_path / "driver"), **HIDDEN}
-    assert surroundings(ASSIGNMENTS["transformer-fundamentals"]).gpu is None
+    assert sandbox_view(ASSIGNMENTS["transformer-fundamentals"]).gpu is None
 
 
 def test_an_open_gpu_is_noticed(tmp_path):
@@ -243,7 +243,7 @@ def test_a_turn_lasts_until_it_is_given_back(devices, monkeypatch):
 
 @pytest.fixture(params=["0", "1"], ids=["warm", "cold"])
 def on_gpu(request, confined, devices, monkeypatch, tmp_path):
-    """Surroundings with the first GPU, in each tier, for workers that take CUDA's start for done."""
+    """A view with the first GPU, in each tier, for workers that take CUDA's start for done."""
     if confined == "landlock" and request.param == "0":
         pytest.skip("the second tier has no warm workers")
     monkeypatch.setenv("COURSE_COLD_WORKERS", request.param)
@@ -251,8 +251,8 @@ def on_gpu(request, confined, devices, monkeypatch, tmp_path):
     folder.chmod(0o755)
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)  # the second tier opens the device files at their own paths
-    Machine(monkeypatch, confined, folder, tmp_path).worker("gpu.py", "    torch.cuda.init()", "    return")
-    yield confined, Surroundings(gpu=devices / "nvidia0", readable=(gpu.SYSTEM,), variables=tuple(HIDDEN.items()))
+    Machine(monkeypatch, confined, folder, tmp_path).worker("cuda.py", "    torch.cuda.init()", "    return")
+    yield confined, SandboxView(gpu=devices / "nvidia0", readable=(gpu.SYSTEM,), variables=tuple(HIDDEN.items()))
     shutil.rmtree(folder)
 
 
@@ -325,6 +325,6 @@ def test_a_gpu_that_does_not_start_is_no_students_fault(confined, devices, tmp_p
     """Whoever asks for the worker hears why, before anything of a student's runs."""
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
-    seen = Surroundings(gpu=devices / "nvidia0", variables=tuple(HIDDEN.items()))
+    seen = SandboxView(gpu=devices / "nvidia0", variables=tuple(HIDDEN.items()))
     with pytest.raises(CannotStart, match=r"CUDA does not start \(Torch not compiled with CUDA enabled\)"):
         Session(confined, seen)

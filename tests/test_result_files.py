@@ -9,24 +9,24 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from autograder import assignments
+from autograder.batch import cluster
 from autograder.batch.unchanged import earlier_result
 from autograder.bench import modes
 from autograder.cli import app
 from autograder.commands import demo, explain
 from autograder.gradescope import results as gradescope
-from autograder.grading import cluster
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.export import marks
 from autograder.reporting.gather import gather
 from autograder.results.result import CellOutcome, Result
 from autograder.results.result import TestOutcome as Outcome
 from autograder.results.result_file import DamagedResult, read_result
-from tests.nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401 (a fixture)
+from tests.nbgrader_course import RIGHT, TINY_NAME, Course, fake_grade_all, scratch_course  # noqa: F401 (a fixture)
+from tests.this_course import COURSE
 
 TEST = Outcome("test_value", "The value is right", "failed", 3.0, 0.0, "The value is wrong.", "double-adds-two", True)
 GOOD = Result(
-    TINY.name, "ada.ipynb", "graded", 0.3, 3.3, 1.5, {"double-tests": CellOutcome(0.0, 3, (TEST,))}, None, "landlock"
+    TINY_NAME, "ada.ipynb", "graded", 0.3, 3.3, 1.5, {"double-tests": CellOutcome(0.0, 3, (TEST,))}, None, "landlock"
 )
 RAW = json.loads(GOOD.to_json())
 
@@ -143,9 +143,9 @@ def test_a_missing_result_is_told_from_a_damaged_one(tmp_path):
 
 def test_there_is_one_reader():
     """Only `read_result`, and the cluster's reply, which is no file, parse a result."""
-    package = assignments.ROOT / "autograder"
+    package = COURSE.root / "autograder"
     parsing = {p.name for p in package.rglob("*.py") if "Result.from_json(" in p.read_text()}
-    assert parsing == {"result.py", "cluster.py"}
+    assert parsing == {"result_file.py", "cluster.py"}
 
 
 DAMAGE = {name: (lambda path, c=content: put(path, c)) for name, (content, _) in TEXTS.items()}
@@ -157,21 +157,20 @@ def graded(course: Course) -> Course:
     """Two students who were graded."""
     for student in ("ada", "ben"):
         course.submit(student, RIGHT)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     return course
 
 
 def test_every_reader_survives_every_damage(graded, capsys, monkeypatch, subtests):
     """Export, report, explain, Gradescope, the demonstration and the benchmark; then the class is graded again."""
-    monkeypatch.setattr(demo, "ROOT", graded.root)
-    path, target = graded.root / "results" / TINY.name / "ada.json", graded.root / "gradescope.json"
+    path, target = graded.root / "results" / TINY_NAME / "ada.json", graded.root / "gradescope.json"
     for name, damage in DAMAGE.items():
         path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         damage(path)
         with subtests.test(name):
             survives(graded, path, target, capsys, monkeypatch)
     put(path, "{")
-    assert {marked.student: marked.fresh for marked in autograde_class(TINY, fake_grade_all)}["ada"]
+    assert {marked.student: marked.fresh for marked in autograde_class(graded.tiny, fake_grade_all)}["ada"]
     assert graded.result("ada").score == 3.3
 
 
@@ -182,10 +181,10 @@ def survives(graded: Course, path: Path, target: Path, capsys, monkeypatch) -> N
     assert (rows["ada"]["status"], rows["ben"]["status"]) == ("damaged result file", "graded")
     assert [str(path) in str(one) for one in told] == [True]
 
-    found = gather(TINY, graded.root)
+    found = gather(graded.tiny, graded.root)
     assert list(found.results) == ["ben"] and list(found.unreadable) == ["ada"]
 
-    assert explain._recorded(TINY, "ada") is None
+    assert explain._recorded(graded.tiny, "ada") is None
     assert "delete it and grade again" in " ".join(capsys.readouterr().err.split())
 
     monkeypatch.setattr(sys, "argv", ["results", str(target), "x.ipynb", str(path)])
@@ -195,7 +194,7 @@ def survives(graded: Course, path: Path, target: Path, capsys, monkeypatch) -> N
         assert content["score"] == 0 and "not your fault" in content["output"]
         assert "delete it and grade again" in capsys.readouterr().err
 
-    for reader in (lambda: modes._marks(path), lambda: demo.table(TINY, [type("Sample", (), {"student": "ada"})])):
+    for reader in (lambda: modes._marks(path), lambda: demo.table(graded.tiny, [type("Sample", (), {"student": "ada"})])):
         with pytest.raises(DamagedResult):
             reader()
 
@@ -212,15 +211,15 @@ def test_a_damaged_reply_of_a_cluster_is_a_value_error(tmp_path, content):
 def test_the_commands_tell_it_in_one_line_and_go_on(graded, monkeypatch):
     """`export` writes every mark and `report` every other student; where nothing else is left, it refuses."""
     monkeypatch.chdir(graded.root)
-    path = graded.root / "results" / TINY.name / "ada.json"
+    path = graded.root / "results" / TINY_NAME / "ada.json"
     put(path, "{")
     done = CliRunner().invoke(app, ["export"])
     said = [line for line in done.stderr.replace("\n", " ").split("marks.csv") if "is damaged" in line]
     assert done.exit_code == 0 and len(said) == 1 and done.stderr.count("is damaged") == 1
     with (graded.root / "marks.csv").open(newline="") as file:
         assert {row["student"]: row["total"] for row in csv.DictReader(file)} == {"ada": "3.3", "ben": "3.3"}
-    done = CliRunner().invoke(app, ["report", TINY.name])
+    done = CliRunner().invoke(app, ["report", TINY_NAME])
     assert done.exit_code == 0 and done.stderr.count("is damaged") == 1 and "1 submissions" in done.stderr
     path.with_name("ben.json").unlink()
-    done = CliRunner().invoke(app, ["report", TINY.name])
+    done = CliRunner().invoke(app, ["report", TINY_NAME])
     assert done.exit_code == 2 and done.stderr.count("is damaged") == 1

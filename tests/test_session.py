@@ -12,7 +12,7 @@ import torch
 from autograder import limits
 from autograder.sandbox import landlock, warm
 from autograder.sandbox.session import Died, Raised, Session, TimedOut
-from autograder.sandbox.surroundings import Surroundings
+from autograder.sandbox.view import SandboxView
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def shared(tier, tmp_path_factory):
     (files / "data").mkdir()
     (files / "data" / "rows.tsv").write_text("one\n")
     (files / "notebook.ipynb").write_text("not for the worker")
-    with Session(tier, Surroundings(files)) as session:
+    with Session(tier, SandboxView(files)) as session:
         yield session
 
 
@@ -187,7 +187,7 @@ def test_daemons_die_with_their_worker(tier):
 def test_a_second_close_ends_nobody_else(tier, cold, monkeypatch):
     """Numbers of processes and descriptors are used again: a closed session no longer knows those that it had."""
     monkeypatch.setenv(warm.COLD, cold)
-    seen = Surroundings(modules=(f"no_such_module_for_closing_{cold}",))
+    seen = SandboxView(modules=(f"no_such_module_for_closing_{cold}",))
     first = Session(tier, seen)
     first.close()
     with Session(tier, seen):

@@ -10,7 +10,7 @@ import pytest
 from autograder.batch.processes import processes
 from autograder.sandbox import warm
 from autograder.sandbox.session import Died, Session
-from autograder.sandbox.surroundings import Surroundings
+from autograder.sandbox.view import SandboxView
 from tests.attack_tools import needs_namespaces
 
 pytestmark = needs_namespaces
@@ -18,11 +18,11 @@ pytestmark = needs_namespaces
 
 @pytest.fixture
 def seen(tmp_path):
-    """Surroundings of their own for each test, so that each has a warm parent of its own."""
+    """A view of its own for each test, so that each has a warm parent of its own."""
     folder = tmp_path / "release"
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "rows.txt").write_text("rows")
-    seen = Surroundings(folder)
+    seen = SandboxView(folder)
     yield seen
     if seen in warm._parents:
         warm._parents.pop(seen).close()
@@ -167,9 +167,9 @@ def test_idle_parents_are_not_heaped_up(tmp_path):
     folders = [tmp_path / name for name in "abcd"]
     for folder in folders:
         folder.mkdir()
-    with Session("namespaces", Surroundings(folders[0])) as first:
+    with Session("namespaces", SandboxView(folders[0])) as first:
         for folder in folders[1:]:
-            with Session("namespaces", Surroundings(folder)) as other:
+            with Session("namespaces", SandboxView(folder)) as other:
                 assert run(other, "print(1)") == "1"
         assert run(first, "print('alive')") == "alive"
         mine = [seen for seen in warm._parents if seen.files in folders]

@@ -21,8 +21,8 @@ from weakref import WeakSet
 from autograder.course.course import this_course
 from autograder.faults import Fault
 from autograder.sandbox import gpu, warm
-from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import choose
+from autograder.sandbox.view import SandboxView, sandbox_view
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 BEHIND = 5  # niceness: what records results goes first, else it would be left with a heap of them at the end
@@ -59,7 +59,7 @@ def start_ahead(assignment: str, sandbox: str, *, several: bool) -> None:
         known = this_course().named(assignment)
         if choose("none" if sandbox == "none" else "auto", known.root) == "namespaces":
             first = gpu.gpus(visible=os.environ.get(gpu.VISIBLE))[0] if gpu.wanted() else None
-            warm.start_ahead(surroundings(known, first))
+            warm.start_ahead(sandbox_view(known, first))
     if several and _context().get_start_method() == "forkserver":
         with _interrupts_held():
             os.environ.update(ONE_THREAD)
@@ -97,7 +97,7 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _begin(environment: Mapping[str, str], sources: Sequence[tuple[Surroundings, socket.socket]]) -> None:
+def _begin(environment: Mapping[str, str], sources: Sequence[tuple[SandboxView, socket.socket]]) -> None:
     """A pool's processes leave Ctrl-C to the one that started them, and do not wait for ever after it was killed."""
     # not SIG_IGN, which the programs that this process starts would inherit
     signal.signal(signal.SIGINT, lambda number, frame: None)

@@ -13,8 +13,8 @@ from autograder.grading.shown_outputs import ShownOutputs
 from autograder.notebooks.rebuild import grade_id
 from autograder.results.result import Mode
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut, WorkerError
-from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.view import SandboxView
 from autograder.testing.stand_ins import StandIns
 
 
@@ -50,7 +50,7 @@ class Execution:
         self,
         notebook: NotebookNode,
         tier: Tier,
-        seen: Surroundings,
+        seen: SandboxView,
         mode: Mode,
         budget: Budget,
         stand_ins: StandIns | None = None,

@@ -12,7 +12,7 @@ from autograder.grading.execution import Execution, OutOfTime
 from autograder.sandbox.session import Died, OverLimit, Raised, TimedOut, WorkerError
 from autograder.testing.expect import Mistake
 from autograder.testing.findings import Finding
-from autograder.worker.cells import shorten
+from autograder.worker.shell import shorten
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from autograder.notebooks.rebuild import WrongNotebook, rebuild
 from autograder.notebooks.released import release_notebook
 from autograder.results.result import Mode
 from autograder.sandbox import gpu
-from autograder.sandbox.surroundings import Surroundings, surroundings
 from autograder.sandbox.tiers import Tier, choose
+from autograder.sandbox.view import SandboxView, sandbox_view
 from autograder.testing.findings import Pass
 
 
@@ -29,7 +29,7 @@ class Prepared:
     notebook: NotebookNode
     notes: tuple[str, ...]
     tier: Tier
-    seen: Surroundings
+    seen: SandboxView
 
 
 def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"] = "auto") -> Prepared:
@@ -43,7 +43,7 @@ def prepare_submission(path: Path, assignment: Assignment, sandbox: Literal["aut
         rebuilt = rebuild(release, read_submission(path), assignment)
     except (Unreadable, WrongNotebook) as error:
         raise NotGradable(str(error)) from None
-    return Prepared(rebuilt.notebook, rebuilt.notes, tier, surroundings(assignment, gpu.take()))
+    return Prepared(rebuilt.notebook, rebuilt.notes, tier, sandbox_view(assignment, gpu.take()))
 
 
 def pass_over(path: Path, assignment: Assignment, sandbox: Literal["auto", "none"], mode: Mode) -> Pass:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autograder.limits import SCRATCH_BYTES
 from autograder.sandbox import gpu, usage
-from autograder.sandbox.surroundings import NOTHING, Surroundings
+from autograder.sandbox.view import NOTHING, SandboxView
 from autograder.worker.syscalls import UnknownMachine, machine
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"
@@ -38,8 +38,8 @@ def worker_uid(slot: int) -> int | None:
     return LOWEST_UID + (os.getpid() * 7 + slot) % 100_000 if os.geteuid() == 0 else None
 
 
-def command(inside: list[str], seen: Surroundings, files: Path = SCRATCH, may_fork: bool = False) -> list[str]:
-    """The command line that runs `inside` in a sandbox with these surroundings.
+def command(inside: list[str], seen: SandboxView, files: Path = SCRATCH, may_fork: bool = False) -> list[str]:
+    """The command line that runs `inside` in a sandbox with this view.
 
     The folders of data stand in `files`. With `may_fork`, for a parent of workers that runs nothing of a student's, the
     power to make namespaces goes in.

@@ -20,8 +20,8 @@ from autograder.course.assignment import Assignment
 from autograder.sandbox.session import Raised, TimedOut
 from autograder.testing.reference import IMPORTS, reference_cells
 from autograder.testing.stand_ins import StandIns
-from autograder.worker.cells import describe_error
-from autograder.worker.space import Space
+from autograder.worker.namespace import NotebookNamespace
+from autograder.worker.shell import describe_error
 from autograder.worker.wire import decode, encode
 
 WITHOUT_ACCELERATOR = "COURSE_WITHOUT_ACCELERATOR"
@@ -71,7 +71,7 @@ class InProcess:
         cells = {c: t for c, t in reference_cells(assignment).items() if c in assignment.upstream}
         self.waiting = list((cells | dict(replaced or {})).items())
         self.stand_ins = stand_ins
-        self.space = Space(dict(_imports(assignment)))
+        self.space = NotebookNamespace(dict(_imports(assignment)))
         self.timeouts: dict[str, int] = {}
         self.generation = 1
         self.alive = True

@@ -11,7 +11,7 @@ import torch
 from autograder.course.assignment import Assignment
 from autograder.sandbox.session import Raised
 from autograder.testing.expect import Mistake
-from autograder.worker.space import Space
+from autograder.worker.namespace import NotebookNamespace
 from autograder.worker.wire import Handle
 
 
@@ -23,7 +23,7 @@ class Subject(ABC):
 
     @abstractmethod
     def request(self, do: str, seconds: float | None, **fields: Any) -> Any:
-        """Have the worker's `Space` do one thing."""
+        """Have the worker's `NotebookNamespace` do one thing."""
 
     def call(self, name: str, *args: Any, seed: int = 0, seconds: float | None = None, **kwargs: Any) -> Any:
         """Call the function `name` of the notebook."""
@@ -93,7 +93,7 @@ class Reference(Subject):
 
     def __init__(self, names: dict[str, Any], assignment: Assignment) -> None:
         super().__init__(assignment)
-        self.space = Space(names)
+        self.space = NotebookNamespace(names)
 
     def request(self, do: str, seconds: float | None, **fields: Any) -> Any:
         return getattr(self.space, do)(**fields)

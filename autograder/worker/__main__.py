@@ -46,7 +46,7 @@ def prepare(*, simulated: bool) -> Any:
     import torch
 
     from . import simgpu
-    from .cells import new_shell
+    from .shell import new_shell
 
     torch.set_num_threads(1)
     if simulated:
@@ -56,14 +56,14 @@ def prepare(*, simulated: bool) -> Any:
 
 def serve(channel: socket.socket, shell: Any, limits: dict[str, Any]) -> None:
     """Answer requests until the channel closes. The process is confined already, as `limits` says."""
-    from .cells import describe_error, run_cell
-    from .gpu import open_gpu
-    from .space import Space
+    from .cuda import open_gpu
+    from .namespace import NotebookNamespace
+    from .shell import describe_error, run_cell
     from .wire import receive_frame, send_frame
 
     # the folders in which a warm worker's shell was made are its parent's
     Path(shell.profile_dir.location).mkdir(parents=True, exist_ok=True)
-    space = Space(shell.user_ns)
+    space = NotebookNamespace(shell.user_ns)
     signal.signal(signal.SIGALRM, _alarm)
 
     def answer(request: dict[str, Any]) -> Any:

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from autograder.assignments import ASSIGNMENTS
-from autograder.grading.many import Settings, grade_many
-from autograder.grading.run import grade_notebook
 
 from autograder import limits
+from autograder.batch.many import Settings, grade_many
+from autograder.grading.grade import grade_notebook
 from autograder.reporting.replay import replay_test
 from autograder.sandbox import gpu, usage, warm
 from autograder.sandbox.session import OverLimit, Session
-from autograder.sandbox.surroundings import surroundings
+from autograder.sandbox.view import sandbox_view
 from tests.attack_tools import needs_namespaces, said
+from tests.this_course import ASSIGNMENTS
 
 pytest_plugins = ["tests.attack_tools"]
 
@@ -35,7 +35,7 @@ COURSE = ASSIGNMENTS["transformer-fundamentals"]
 def on_gpu(confined, monkeypatch):
     """The tier that the test is for, with GPU grading on."""
     monkeypatch.setenv(gpu.SWITCH, "1")
-    monkeypatch.setattr("autograder.grading.prepare.choose", lambda sandbox: confined)
+    monkeypatch.setattr("autograder.grading.prepare.choose", lambda sandbox, root: confined)
     yield confined
     gpu.give_back()
 
@@ -43,7 +43,7 @@ def on_gpu(confined, monkeypatch):
 @pytest.fixture
 def seen(on_gpu):
     """What a worker of the course sees, its GPU included."""
-    return surroundings(COURSE, gpu.take())
+    return sandbox_view(COURSE, gpu.take())
 
 
 def test_a_perfect_submission_gets_full_marks(on_gpu):
@@ -133,7 +133,7 @@ def test_jobs_take_turns(monkeypatch, tmp_path):
     counting = threading.Thread(target=count)
     counting.start()
     try:
-        results = [graded.result for _, graded in grade_many(paths, Settings(COURSE.name), jobs=4)]
+        results = [graded.result for _, graded in grade_many(paths, Settings(COURSE), jobs=4)]
     finally:
         ended.set()
         counting.join()

@@ -1,4 +1,4 @@
-"""A worker's parent that has imported what notebooks need: `python -m worker.warm CONTROL SETTINGS`.
+"""A worker's parent that has imported what notebooks need: `python -m worker.fork_server CONTROL SETTINGS`.
 
 It holds no secret, runs nothing of a student's, and has one thread, so that it can fork. For each socket that it is
 sent it forks a child into namespaces of its own: the first process there, with its own processes, mounts and scratch
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .confine import confine
-from .gpu import opened
+from .cuda import opened
 from .syscalls import call
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -92,7 +92,7 @@ def warm_up(modules: list[str], *, simulated: bool) -> Any:
     gc.disable()  # imports make much that stays, and each look through all of it would find nothing
     import torch
 
-    from . import landlock, seccomp, space  # noqa: F401 - so that no child has to
+    from . import landlock_rules, namespace, seccomp  # noqa: F401 - so that no child has to
     from .__main__ import prepare
 
     shell = prepare(simulated=simulated)

@@ -7,11 +7,11 @@ from pathlib import Path
 from autograder.course.assignment import Assignment
 from autograder.datasets.download import cache_folder
 from autograder.sandbox import gpu
-from autograder.worker.gpu import HIDDEN
+from autograder.worker.cuda import HIDDEN
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SandboxView:
     """Folders and variables of a worker.
 
     The subfolders of `files` stand in the working directory; `readable` folders stand at their own paths. A warm
@@ -25,10 +25,10 @@ class Surroundings:
     gpu: Path | None = None
 
 
-NOTHING = Surroundings()
+NOTHING = SandboxView()
 
 
-def surroundings(assignment: Assignment, on: Path | None = None) -> Surroundings:
+def sandbox_view(assignment: Assignment, on: Path | None = None) -> SandboxView:
     """The release's data folders, the models that set-up has prepared for the assignment, if any, and the GPU `on`."""
     seen = _without_gpu(assignment)
     if on is None:
@@ -43,9 +43,9 @@ def surroundings(assignment: Assignment, on: Path | None = None) -> Surroundings
     )
 
 
-def _without_gpu(assignment: Assignment) -> Surroundings:
+def _without_gpu(assignment: Assignment) -> SandboxView:
     if not assignment.models:
-        return Surroundings(assignment.release.parent, modules=assignment.modules)
+        return SandboxView(assignment.release.parent, modules=assignment.modules)
     chosen = Path(os.environ["COURSE_MODEL"]).expanduser().absolute() if os.environ.get("COURSE_MODEL") else None
     folders = [cache_folder() / "models" / name for name in assignment.models]
     variables = {"COURSE_CACHE": str(cache_folder())}
@@ -53,4 +53,4 @@ def _without_gpu(assignment: Assignment) -> Surroundings:
         folders.append(chosen)
         variables["COURSE_MODEL"] = str(chosen)
     readable = tuple(folder for folder in folders if folder.is_dir())
-    return Surroundings(assignment.release.parent, readable, tuple(variables.items()), assignment.modules)
+    return SandboxView(assignment.release.parent, readable, tuple(variables.items()), assignment.modules)

@@ -1,6 +1,7 @@
 """Starts a worker in a process group of its own and, when the grader lets go or dies, kills that group.
 
-`python keeper.py FOLDER COMMAND...`; FOLDER is removed at the end. Standard input is a pipe that the grader holds open.
+`python supervisor.py FOLDER COMMAND...`; FOLDER is removed at the end. Standard input is a pipe that the grader holds
+open.
 Workers of the second tier cannot leave their group, and a group is killed at once, however fast its processes multiply.
 """
 

@@ -16,6 +16,10 @@ from .wire import Handle
 ALIASES = {"gamma": "weight", "beta": "bias", "weight": "gamma", "bias": "beta"}
 
 
+Arguments = tuple[Any, ...]
+Keywords = dict[str, Any]
+
+
 class Missing(Exception):
     """The notebook does not define a name that the contract asks for."""
 
@@ -29,7 +33,7 @@ def seed_everything(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
 
 
-class Space:
+class NotebookNamespace:
     """Names and kept objects of one run of a notebook."""
 
     def __init__(self, names: dict[str, Any]) -> None:
@@ -58,19 +62,21 @@ class Space:
             return {k: self.resolve(v) for k, v in value.items()}
         return value
 
-    def call(self, name: str, args: tuple, kwargs: dict, seed: int) -> Any:
+    def call(self, name: str, args: Arguments, kwargs: Keywords, seed: int) -> Any:
         seed_everything(seed)
         with torch.no_grad():
             return self.get(name)(*self.resolve(args), **self.resolve(kwargs))
 
-    def build(self, name: str, args: tuple, kwargs: dict, seed: int, state: dict[str, torch.Tensor] | None) -> Handle:
+    def build(
+        self, name: str, args: Arguments, kwargs: Keywords, seed: int, state: dict[str, torch.Tensor] | None
+    ) -> Handle:
         seed_everything(seed)
         made = self.get(name)(*self.resolve(args), **self.resolve(kwargs))
         if state is not None:
             self.load(made, state)
         return self.keep(made)
 
-    def forward(self, handle: Handle, args: tuple, kwargs: dict, seed: int, train: bool) -> Any:
+    def forward(self, handle: Handle, args: Arguments, kwargs: Keywords, seed: int, train: bool) -> Any:
         module = self.resolve(handle)
         if isinstance(module, nn.Module):
             module.train(train)
@@ -78,7 +84,7 @@ class Space:
         with torch.no_grad():
             return module(*self.resolve(args), **self.resolve(kwargs))
 
-    def method(self, handle: Handle, name: str, args: tuple, kwargs: dict, seed: int) -> Any:
+    def method(self, handle: Handle, name: str, args: Arguments, kwargs: Keywords, seed: int) -> Any:
         seed_everything(seed)
         with torch.no_grad():
             return getattr(self.resolve(handle), name)(*self.resolve(args), **self.resolve(kwargs))

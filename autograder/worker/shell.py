@@ -10,7 +10,16 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import CapturedIO, capture_output
 from traitlets.config import Config
 
-from .bounds import DISPLAYS, PICTURE_BYTES, PICTURES_BYTES, PRINTED_CHARACTERS, TEXT_CHARACTERS
+from .bounds import (
+    BASE_TYPES,
+    DISPLAYS,
+    ERROR_CHARACTERS,
+    PICTURE_BYTES,
+    PICTURES_BYTES,
+    PRINTED_CHARACTERS,
+    TEXT_CHARACTERS,
+    TYPE_CHARACTERS,
+)
 from .over_limit import limit_behind
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -60,7 +69,7 @@ def run_cell(shell: QuietShell, cell_id: str, source: str) -> dict[str, Any]:
 
     Tracebacks call the cell's code `<cell ID>`, so that a message can name the cell.
     """
-    shell.compile.get_code_name = lambda *_: f"<cell {cell_id}>"
+    shell.compile.get_code_name = lambda *_: f"<cell {cell_id}>"  # type: ignore[method-assign]
     shell.last_traceback = []
     with Capture() as captured:
         outcome = shell.run_cell(source, store_history=False)
@@ -93,8 +102,8 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         text = "(its text could not be made)"
     if limit := limit_behind(error):
         text = f"{text} (the limit is {limit})"
-    bases = [base.__name__[:100] for base in type(error).__mro__][:12]
-    return {"type": bases[0], "bases": bases, "text": shorten(ANSI.sub("", text), 2000), "place": place}
+    bases = [base.__name__[:TYPE_CHARACTERS] for base in type(error).__mro__][:BASE_TYPES]
+    return {"type": bases[0], "bases": bases, "text": shorten(ANSI.sub("", text), ERROR_CHARACTERS), "place": place}
 
 
 def settle(text: str) -> str:

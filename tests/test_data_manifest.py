@@ -47,7 +47,9 @@ def test_published_sets_are_downloaded_or_generated():
 
 def test_unknown_data_set_is_one_clear_line():
     """A set for which no module stands is named, with its assignment and where the module should be."""
-    with pytest.raises(DataError, match=r"^transformer-fundamentals: .*'no_such_set'.*data_sets/no_such_set\.py") as caught:
+    with pytest.raises(
+        DataError, match=r"^transformer-fundamentals: .*'no_such_set'.*data_sets/no_such_set\.py"
+    ) as caught:
         data_set(TRANSFORMER_FUNDAMENTALS, "no_such_set")
     assert "\n" not in str(caught.value)
 

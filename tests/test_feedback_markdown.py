@@ -4,9 +4,9 @@ import base64
 import re
 import time
 
+import html5lib  # the standard's parser
 import nbformat
 import pytest
-from bleach._vendor import html5lib  # the standard's parser, which bleach brings along
 from bs4 import BeautifulSoup
 from test_feedback_clean import JPEG, png
 

@@ -194,7 +194,10 @@ def survives(graded: Course, path: Path, target: Path, capsys, monkeypatch) -> N
         assert content["score"] == 0 and "not your fault" in content["output"]
         assert "delete it and grade again" in capsys.readouterr().err
 
-    for reader in (lambda: modes._marks(path), lambda: demo.table(graded.tiny, [type("Sample", (), {"student": "ada"})])):
+    for reader in (
+        lambda: modes._marks(path),
+        lambda: demo.table(graded.tiny, [type("Sample", (), {"student": "ada"})]),
+    ):
         with pytest.raises(DamagedResult):
             reader()
 

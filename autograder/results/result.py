@@ -2,13 +2,11 @@
 
 import functools
 import json
-import os
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from autograder.faults import Fault
-from autograder.files import printable, write_whole
+from autograder.files import write_whole
 
 LARGEST = 1e9  # of points and seconds: beyond it, figures and sums of a class overflow
 Mode = Literal["definitions", "all"]  # of `--execute`: without or with demonstrations

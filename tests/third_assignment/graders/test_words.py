@@ -18,7 +18,9 @@ def test_words_are_counted(student, reference, draw):
     """Each word of a text is counted"""
     text = f"{text_of(draw)} zum zum"
     expected = reference.call("count_words", text)
-    expect.equal(student.call("count_words", text), expected, "The counts are wrong.", "Look at a word that occurs twice.")
+    expect.equal(
+        student.call("count_words", text), expected, "The counts are wrong.", "Look at a word that occurs twice."
+    )
 
 
 @pytest.mark.points(1, cell="most-frequent", role="value")
@@ -26,4 +28,6 @@ def test_most_frequent_word(student, reference, draw):
     """The most frequent word is found, the first in the alphabet where several are"""
     for text in (text_of(draw), "b a", "b b a"):
         expected = reference.call("most_frequent", text)
-        expect.equal(student.call("most_frequent", text), expected, "The word is wrong.", "What decides between equals?")
+        expect.equal(
+            student.call("most_frequent", text), expected, "The word is wrong.", "What decides between equals?"
+        )

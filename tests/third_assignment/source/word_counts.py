@@ -27,6 +27,7 @@ ROWS = [line.split("\t") for line in Path("data/word_rows/train.tsv").read_text(
 # %% [markdown]
 # ## Counting
 
+
 # %% nbgrader={"grade": false, "grade_id": "count-words", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def count_words(text):
     """How often each word of a text occurs, as a dict."""
@@ -44,6 +45,7 @@ print("ok: one word")
 
 # %% [markdown]
 # ## The most frequent word
+
 
 # %% nbgrader={"grade": false, "grade_id": "most-frequent", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def most_frequent(text):

@@ -76,9 +76,7 @@ class FeedbackExporter(HTMLExporter):
         environment.loader = ChoiceLoader([DictLoader(NO_TYPESETTER), environment.loader])
         return environment
 
-    def from_notebook_node(
-        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any) -> Any:
         """What HTMLExporter does, without parsing and writing the whole page once more at the end.
 
         That gives a text to pictures without one, which none is here, and marks cells that this template does not have.

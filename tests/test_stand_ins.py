@@ -67,7 +67,7 @@ def test_every_component_that_another_rests_on_has_one(both):
         if cell not in ASSIGNMENT.self_contained
         for c in ASSIGNMENT.all_upstream(cell)
     }
-    assert all(name in both[1].names for cell in upstream for name in ASSIGNMENT.defines[cell])
+    assert all(both[1].has(name) for cell in upstream for name in ASSIGNMENT.defines[cell])
 
 
 def test_fresh_embeddings_have_the_contracted_spread(both):

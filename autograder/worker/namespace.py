@@ -43,6 +43,9 @@ class NotebookNamespace:
             raise Missing(name)
         return self.names[name]
 
+    def has(self, name: str) -> bool:
+        return name in self.names
+
     def keep(self, value: Any) -> Handle:
         handle = Handle(len(self.kept))
         self.kept[handle.number] = value

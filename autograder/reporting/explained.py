@@ -77,7 +77,6 @@ def _request(step: Step, objects: dict[int, str]) -> str:
         "parameters": f"parameters of {which}",
         "load": f"load parameters into {which}",
         "drive": f"run the driver {fields.get('name')}",
-        "has": f"is {fields.get('name')} defined?",
     }
     return said.get(step.do, step.do)
 

@@ -43,10 +43,6 @@ class Subject(ABC):
         source = self.assignment.driver(driver).read_text()
         return self.request("drive", seconds, source=source, name=driver, inputs=_plain(inputs), seed=seed)
 
-    def has(self, name: str) -> bool:
-        """Whether the notebook defines `name`."""
-        return bool(self.request("has", None, name=name))
-
     @contextlib.contextmanager
     def raises(self, *names: str, symptom: str | None = None) -> Iterator[None]:
         """The code inside must raise one of these built-in exceptions, or a subclass."""

@@ -7,8 +7,8 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.feedback.outputs import new_output
 from autograder.feedback.clean import clean_notebook, clean_text, is_test_cell
+from autograder.feedback.outputs import new_output
 from autograder.grading.result import CellOutcome, Result, TestOutcome
 
 OUTCOMES = {"passed": "passed", "failed": "failed", "could-not-run": "could not run"}

@@ -58,7 +58,8 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-act
 FORMULA_STYLES = """
 math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "DejaVu Math TeX Gyre", math }
 math[display=block] { margin: 0.6em 0 }
-mtd[columnalign=left] { text-align: -webkit-left } mtd[columnalign=right] { text-align: -webkit-right; padding-right: 0 }
+mtd[columnalign=left] { text-align: -webkit-left }
+mtd[columnalign=right] { text-align: -webkit-right; padding-right: 0 }
 mtable[displaystyle=true] > mtr > mtd { padding-top: 0.4em; padding-bottom: 0.4em }
 .text_cell_render:has(math) { overflow-x: auto }
 """

@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from autograder import student_check
+from autograder.publishing.packages import student_requirements
 from tests.checkout import ROOT
 
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -133,6 +135,16 @@ def test_development_tools_are_declared_and_used():
     missing = {m for m in found.keys() - local if not distributions(m) & names(DEPENDENCIES + DEVELOPMENT)}
     used = set().union(*map(distributions, found)) | USED_OTHERWISE.keys()
     assert missing == set() and names(DEVELOPMENT) - used == set()
+
+
+def test_students_get_what_their_part_imports():
+    """The published modules and the notebooks run with the packages that students are given."""
+    published = [Path("autograder") / name for name in student_check.published() if name.endswith(".py")]
+    found = imported([*published, *modules("source")])
+    lines = student_requirements(ROOT / "requirements.lock").splitlines()[1:]
+    given = names([Requirement(line) for line in lines])
+    missing = {module for module in found if module != "autograder" and not distributions(module) & given}
+    assert missing == set() and len(published) > 10
 
 
 def locked() -> dict[str, Version]:

@@ -59,7 +59,15 @@ class Result:
 
     @staticmethod
     def from_json(text: str) -> "Result":
-        """The inverse of `to_json`. Raises ValueError, which names the place, where the text is anything else."""
+        """The inverse of `to_json`. Raises ValueError, which names the place, where the text is anything else.
+
+        >>> result = Result("toy", "ada.ipynb", "graded", 3, 6, 1.5, {"double-tests": CellOutcome(3, 3)})
+        >>> Result.from_json(result.to_json()) == result
+        True
+        >>> Result.from_json(result.to_json().replace("1.5", "NaN"))
+        Traceback (most recent call last):
+        ValueError: the result, seconds has the wrong type or value
+        """
         try:
             raw = json.loads(text)
         except RecursionError:

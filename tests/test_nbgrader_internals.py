@@ -36,7 +36,7 @@ from traitlets.config import Config
 from autograder.feedback.page import CHARSET
 from autograder.nbgrader_plugin import late, marks
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook
-from autograder.notebooks.course import NotConverted, convert, course_config
+from autograder.notebooks.nbgrader_convert import NotConverted, convert, course_config
 from tests.checkout import ROOT
 from tests.nbgrader_course import TINY, Course, scratch_course, tiny_release  # noqa: F401 (a fixture)
 
@@ -339,7 +339,7 @@ def test_a_failed_step_is_logged_with_its_traceback(course: Course):
     """nbgrader raises without the reason, which stands at the end of what it has logged."""
     with pytest.raises(NotConverted) as refused:
         convert(GenerateAssignment, TINY.name, with_step(course, Broken))
-    hold("RuntimeError: the reason" in str(refused.value), "what it logs", "autograder/notebooks/course.py")
+    hold("RuntimeError: the reason" in str(refused.value), "what it logs", "autograder/notebooks/nbgrader_convert.py")
 
 
 @pytest.mark.parametrize(("raised", "passes"), [(ValueError, False), (SystemExit, True)])

@@ -33,7 +33,7 @@ def test_after_a_trial():
     assert all(one.__traceback__ is None for f in found for one in chain(f.error))
 
 
-def test_after_grading(toy, tier):  # noqa: F811
+def test_after_grading(toy, tier):
     """Under pytest: tests that failed on 10 MB each hold nothing of it."""
     found = findings(toy, tier, double=HUGE, quadruple=HUGE.replace("double", "quadruple"))
     errors = [f.error for f in found.values()]

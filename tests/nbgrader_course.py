@@ -17,7 +17,7 @@ from autograder.course.assignment import ROOMS, Assignment
 from autograder.course.course import VARIABLE, course_at
 from autograder.course.manifest import MANIFEST
 from autograder.grading.graded import Graded
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
 from autograder.results.result import CellOutcome, Result
 from autograder.results.result import TestOutcome as Outcome

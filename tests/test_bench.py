@@ -8,15 +8,15 @@ from dataclasses import replace
 import nbformat
 
 from autograder.bank.versions import correct_variants, wrong_versions
-from autograder.bench.commands import help_of_the_command, public_checks
-from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import Cost, cost_of
 from autograder.bench.modes import grade, ways
 from autograder.bench.modes import submissions as submissions_of_the_bank
 from autograder.bench.notebook import CHECKS, NAME, SOLUTIONS, submissions
 from autograder.bench.peers import plain_environment
-from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
-from autograder.bench.run import Row, _systems, big_class, real_class, where_time_goes
+from autograder.bench.scratch_courses import lay_out_nbgrader, lay_out_otter, lay_out_ours
+from autograder.bench.systems import Row, _systems, big_class, real_class, where_time_goes
+from autograder.bench.tables import chart, table, table_of_classes, table_of_phases, table_of_waits
+from autograder.bench.waits import help_of_the_command, public_checks
 from autograder.course.course import VARIABLE
 from tests.this_course import ASSIGNMENTS
 

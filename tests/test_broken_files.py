@@ -17,8 +17,8 @@ from autograder.batch.many import NotAllGraded, Settings, grade_many
 from autograder.cli import app
 from autograder.grading import grade as run
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
-from autograder.notebooks.course import convert, course_config
-from autograder.notebooks.read import read_submission
+from autograder.notebooks.nbgrader_convert import convert, course_config
+from autograder.notebooks.read_submission import read_submission
 from autograder.notebooks.rebuild import grade_id, rebuild
 from tests import deadly_grader
 from tests.broken_files import GRADED, REFUSED, put, strange_files, text

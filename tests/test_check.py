@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from autograder.cli import app
 from autograder.student_check.missing import is_unfilled
-from autograder.student_check.run import Cell, run_cells
+from autograder.student_check.runner_process import Cell, run_cells
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course  # noqa: F401
 
 SOLVED = {"double": DOUBLE, "quadruple": QUADRUPLE}

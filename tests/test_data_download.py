@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from autograder.datasets import download
-from autograder.datasets.manifest import Source, SourceFile
+from autograder.datasets.sources import Source, SourceFile
 from autograder.faults import DataError
 
 CONTENT = b"one\ntwo\n"

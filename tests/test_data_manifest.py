@@ -5,7 +5,7 @@ import re
 import pytest
 
 from autograder.datasets.find import data_set, data_sets_of
-from autograder.datasets.manifest import source, sources
+from autograder.datasets.sources import source, sources
 from autograder.faults import DataError
 from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 

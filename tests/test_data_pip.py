@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from autograder.datasets.manifest import source
 from autograder.datasets.pip_download import download_distribution, reason
+from autograder.datasets.sources import source
 from autograder.faults import DataError
 from tests.checkout import ROOT
 

@@ -15,10 +15,10 @@ from autograder.course.course import course_at
 from autograder.datasets import public_files as publish
 from autograder.datasets.examples import Example
 from autograder.datasets.find import data_sets_of
-from autograder.datasets.manifest import source
 from autograder.datasets.prepare import prepare
 from autograder.datasets.public_files import content, table, write_public
 from autograder.datasets.secret import derive
+from autograder.datasets.sources import source
 from autograder.faults import DataError
 from autograder.graders.data_sets import movie_snippets
 from autograder.graders.data_sets.movie_snippets import normalise

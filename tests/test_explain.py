@@ -17,7 +17,7 @@ from autograder.datasets.secret import derive
 from autograder.diagnosis.sketch import Failure
 from autograder.grading.grade import grade_notebook
 from autograder.reporting.explained import WARNING
-from autograder.reporting.replay import Replayed, replay_test
+from autograder.reporting.rerun import Replayed, replay_test
 from autograder.reporting.values import difference, shown
 from autograder.testing.draw import Draw
 from autograder.worker.wire import Handle, Opaque

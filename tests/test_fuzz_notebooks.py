@@ -12,7 +12,7 @@ import pytest
 from autograder.course.assignment import Assignment
 from autograder.feedback.page import feedback_page
 from autograder.grading.grade import grade_notebook
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, rebuild
 from autograder.results.result import Result
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course  # noqa: F401

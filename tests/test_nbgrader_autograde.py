@@ -17,7 +17,7 @@ from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
 from autograder.nbgrader_plugin.marks import SaveMarks
 from autograder.nbgrader_plugin.record import RecordMarks
-from autograder.notebooks.course import convert, course_config
+from autograder.notebooks.nbgrader_convert import convert, course_config
 from autograder.results.result import Result
 from tests.nbgrader_course import (  # noqa: F401
     RIGHT,

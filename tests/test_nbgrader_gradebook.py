@@ -8,7 +8,7 @@ from nbgrader.preprocessors import ComputeChecksums
 
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
-from autograder.notebooks.course import convert, course_config
+from autograder.notebooks.nbgrader_convert import convert, course_config
 from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, code, fake_grade_all, markdown, scratch_course  # noqa: F401
 
 

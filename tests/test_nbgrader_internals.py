@@ -36,9 +36,9 @@ from traitlets.config import Config
 from autograder.feedback.page import CHARSET
 from autograder.nbgrader_plugin import late, marks
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook
-from autograder.notebooks.course import NotConverted, convert, course_config
+from autograder.notebooks.nbgrader_convert import NotConverted, convert, course_config
 from tests.checkout import ROOT
-from tests.nbgrader_course import TINY, Course, scratch_course, tiny_release  # noqa: F401 (a fixture)
+from tests.nbgrader_course import TINY_NAME, TINY_STEM, Course, scratch_course, tiny_release  # noqa: F401 (a fixture)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def test_the_stock_steps_of_autograding_are_those_that_ours_stand_for():
 def test_every_setting_of_the_configuration_is_one_of_nbgrader():
     """traitlets drops a setting that no class knows without a word."""
     unknown = []
-    for owner, settings in course_config(ROOT).items():
+    for owner, settings in course_config(ROOT, ROOT).items():
         for module in ("nbgrader.preprocessors", "nbgrader.converters", "nbgrader.coursedir", *OWNERS):
             if (cls := getattr(import_module(module), owner, None)) is not None:
                 unknown += [f"{owner}.{name}" for name in settings if name not in cls.class_traits()]
@@ -219,27 +219,27 @@ OWNERS = ("nbconvert.exporters", "autograder.feedback.page", "autograder.noteboo
 
 def test_the_gradebook_makes_its_engine_by_a_name_that_is_replaced(course: Course):
     """`Gradebook` looks `create_engine` up in its module, and a disposed engine connects again."""
-    ensure_gradebook(TINY)
+    ensure_gradebook(course.tiny)
     before = api.create_engine.cache_info()
     for _ in range(2):
         with Gradebook(database_url(course.root)) as gradebook:
-            hold([a.name for a in gradebook.assignments] == [TINY.name], "Gradebook.close", PLUGIN + "gradebook.py")
+            hold([a.name for a in gradebook.assignments] == [TINY_NAME], "Gradebook.close", PLUGIN + "gradebook.py")
     after = api.create_engine.cache_info()
     hold((after.hits - before.hits, after.misses) == (2, before.misses), "Gradebook's engine", PLUGIN + "gradebook.py")
 
 
 def test_our_gradebook_of_a_release_is_the_one_that_nbgrader_makes(course: Course, tmp_path: Path):
     """The same records with the same values, from stock SaveCells and from `ensure_gradebook`."""
-    ensure_gradebook(TINY)
+    ensure_gradebook(course.tiny)
     stock = f"sqlite:///{tmp_path / 'stock.db'}"
     with Gradebook(stock) as gradebook:
-        gradebook.add_assignment(TINY.name)
-    names_of = {"notebook": TINY.stem, "assignment": TINY.name, "db_url": stock}
+        gradebook.add_assignment(TINY_NAME)
+    names_of = {"notebook": TINY_STEM, "assignment": TINY_NAME, "db_url": stock}
     SaveCells().preprocess(tiny_release(), {"nbgrader": names_of})
     recorded = []
     for url in (stock, database_url(course.root)):
         with Gradebook(url) as gradebook:
-            notebook = gradebook.find_notebook(TINY.stem, TINY.name)
+            notebook = gradebook.find_notebook(TINY_STEM, TINY_NAME)
             cells = [*notebook.grade_cells, *notebook.solution_cells, *notebook.source_cells, *notebook.task_cells]
             records = [{k: v for k, v in cell.to_dict().items() if k != "id"} for cell in cells]
             recorded.append((json.loads(notebook.kernelspec), sorted(records, key=str)))
@@ -293,8 +293,8 @@ def test_a_penalty_is_asked_for_by_place():
 def test_a_course_asks_for_arrival_times_by_folder(tmp_path: Path):
     """STEP/STUDENT/ASSIGNMENT, which is where the file of arrivals is keyed from."""
     course = CourseDirectory(root=str(tmp_path))
-    folder = course.format_path(course.submitted_directory, "ada", TINY.name)
-    hold(Path(folder).parts[-3:] == ("submitted", "ada", TINY.name), "CourseDirectory.format_path", PLUGIN + "late.py")
+    folder = course.format_path(course.submitted_directory, "ada", TINY_NAME)
+    hold(Path(folder).parts[-3:] == ("submitted", "ada", TINY_NAME), "CourseDirectory.format_path", PLUGIN + "late.py")
     (tmp_path / "submitted").mkdir()
     (tmp_path / "submitted" / "arrivals.csv").write_text("student,assignment,time\nada,tiny-course,2026-11-22T18:00\n")
     assert late._recorded_arrival(course, folder).hour == 18
@@ -320,8 +320,8 @@ class Broken(NbGraderPreprocessor):
 
 
 def with_step(course: Course, step: type[NbGraderPreprocessor]) -> Config:
-    shutil.rmtree(TINY.release.parent)  # what is there is not made again
-    config = course_config(course.root)
+    shutil.rmtree(course.tiny.release.parent)  # what is there is not made again
+    config = course_config(course.root, course.root)
     config.GenerateAssignment.preprocessors = [step]
     config.GenerateAssignment.no_database = True
     return config
@@ -329,8 +329,8 @@ def with_step(course: Course, step: type[NbGraderPreprocessor]) -> Config:
 
 def test_a_preprocessor_finds_the_course_and_the_names(course: Course):
     """Its parent is the exporter, whose parent is the converter, which has the course's directories."""
-    convert(GenerateAssignment, TINY.name, with_step(course, Probe))
-    known = {"student": ".", "assignment": TINY.name, "notebook": TINY.stem, "key": TINY.stem}
+    convert(GenerateAssignment, TINY_NAME, with_step(course, Probe))
+    known = {"student": ".", "assignment": TINY_NAME, "notebook": TINY_STEM, "key": TINY_STEM}
     hold(known.items() <= Probe.seen.items(), "the resources of a notebook", PLUGIN + "preprocessors.py")
     hold(Probe.seen["coursedir"].root == str(course.root), "BaseConverter.start", PLUGIN + "preprocessors.py")
 
@@ -338,8 +338,8 @@ def test_a_preprocessor_finds_the_course_and_the_names(course: Course):
 def test_a_failed_step_is_logged_with_its_traceback(course: Course):
     """nbgrader raises without the reason, which stands at the end of what it has logged."""
     with pytest.raises(NotConverted) as refused:
-        convert(GenerateAssignment, TINY.name, with_step(course, Broken))
-    hold("RuntimeError: the reason" in str(refused.value), "what it logs", "autograder/notebooks/course.py")
+        convert(GenerateAssignment, TINY_NAME, with_step(course, Broken))
+    hold("RuntimeError: the reason" in str(refused.value), "what it logs", "autograder/notebooks/nbgrader_convert.py")
 
 
 @pytest.mark.parametrize(("raised", "passes"), [(ValueError, False), (SystemExit, True)])
@@ -368,7 +368,7 @@ def test_files_beside_a_notebook_are_found_by_a_name_that_is_replaced(monkeypatc
     converter = SimpleNamespace(
         _format_source=lambda *_: str(tmp_path), _format_dest=lambda *_: "", coursedir=SimpleNamespace(ignore=[])
     )
-    BaseConverter.init_assignment(converter, TINY.name, "ada")
+    BaseConverter.init_assignment(converter, TINY_NAME, "ada")
     hold(asked == [str(tmp_path)], "BaseConverter.init_assignment", PLUGIN + "beside.py")
 
 

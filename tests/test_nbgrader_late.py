@@ -10,7 +10,7 @@ from nbgrader.converters import Autograde
 from autograder.collecting.arrivals import BadArrivals, arrival_times
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
-from autograder.notebooks.course import convert, course_config
+from autograder.notebooks.nbgrader_convert import convert, course_config
 from tests.nbgrader_course import RIGHT, TINY_NAME, Course, fake_grade_all, scratch_course, stock_fake_grade  # noqa: F401
 
 

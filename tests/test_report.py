@@ -15,7 +15,7 @@ from autograder.course.course import VARIABLE
 from autograder.notebooks.released import declared_points
 from autograder.reporting.figures import COLOURS
 from autograder.reporting.gather import KINDS, gather, kind_of
-from autograder.reporting.page import report_page
+from autograder.reporting.report_page import report_page
 from autograder.results.result import CellOutcome, Result
 from autograder.results.result import TestOutcome as Outcome
 from tests.class_of_sixty import students, write_class

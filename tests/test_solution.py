@@ -14,9 +14,9 @@ from small_course import DOUBLE, cells, change_text, content, make_course, names
 from autograder.course.assignment import Assignment
 from autograder.notebooks import build
 from autograder.notebooks.build import build_release, build_solution
-from autograder.notebooks.course import course_config
 from autograder.notebooks.execute import SECONDS_A_CELL, CellFailed
 from autograder.notebooks.machine_paths import find_paths
+from autograder.notebooks.nbgrader_convert import course_config
 from tests.checkout import ROOT
 
 

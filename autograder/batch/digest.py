@@ -12,8 +12,8 @@ from pathlib import Path
 
 import autograder
 from autograder.course.assignment import Assignment
-from autograder.datasets.manifest import MANIFEST
 from autograder.datasets.secret import course_secret
+from autograder.datasets.sources import MANIFEST
 from autograder.limits import SUBMISSION_BYTES
 
 PACKAGE = Path(autograder.__file__).parent

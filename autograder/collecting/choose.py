@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from autograder.collecting.download import Handed, Refused
+from autograder.collecting.bulk_download import Handed, Refused
 from autograder.collecting.names import Owner, owner_of
 from autograder.collecting.roster import STUDENT_ID, Roster
 from autograder.files import printable

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from autograder.collecting.arrivals import ARRIVALS, Arrivals, arrival_times
+from autograder.collecting.bulk_download import CollectError, Refused, read_file
 from autograder.collecting.choose import Chosen, Version
-from autograder.collecting.download import CollectError, Refused, read_file
 from autograder.course.assignment import Assignment
 from autograder.files import write_whole
 

@@ -24,9 +24,9 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """Measure grading beside stock nbgrader and otter, which are installed apart."""
-    from autograder.bench.commands import waits
-    from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
-    from autograder.bench.run import big_class, measure, real_class, where_time_goes
+    from autograder.bench.systems import big_class, measure, real_class, where_time_goes
+    from autograder.bench.tables import chart, table, table_of_classes, table_of_phases, table_of_waits
+    from autograder.bench.waits import waits
     from autograder.commands.progress import Say
     from autograder.datasets.download import cache_folder
 

@@ -36,8 +36,8 @@ def collect(
     from rich.console import Console
 
     from autograder.collecting.arrivals import arrival_times
+    from autograder.collecting.bulk_download import CollectError, Refused, open_download
     from autograder.collecting.choose import choose
-    from autograder.collecting.download import CollectError, Refused, open_download
     from autograder.collecting.place import given_time, place, write_arrivals
     from autograder.collecting.roster import known_roster
     from autograder.nbgrader_plugin.lock import CourseBusy, only_grader

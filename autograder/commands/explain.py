@@ -26,9 +26,9 @@ def explain(
     from rich.console import Console
 
     from autograder.datasets.secret import secret_file
-    from autograder.grading.prepare import NotGradable
+    from autograder.grading.prepare_submission import NotGradable
     from autograder.reporting.explained import tell
-    from autograder.reporting.replay import replay_test
+    from autograder.reporting.rerun import replay_test
 
     course = this_course()
     known, name = _which(course, student, test, assignment)
@@ -55,7 +55,7 @@ def _which(course: Course, student: str, test: str, named: str | None) -> "tuple
     if not handed_in:
         where = f"submitted/{printable(student)}/{named or 'ASSIGNMENT'}/"
         raise CommandError(f"there is no submission of {printable(student)}: {where} holds no notebook")
-    from autograder.reporting.replay import test_cells
+    from autograder.reporting.rerun import test_cells
 
     found = []
     for one in handed_in:

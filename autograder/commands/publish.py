@@ -25,7 +25,7 @@ def publish(
     from autograder.commands.progress import Say
     from autograder.notebooks.swap import staging, swap
     from autograder.publishing.layout import student_files
-    from autograder.publishing.withheld import refuse_leaks
+    from autograder.publishing.leak_check import refuse_leaks
 
     course = this_course()
     chosen = [course.named(name) for name in assignment or course.assignments]

@@ -24,7 +24,7 @@ def report(
     from autograder.commands.progress import Say
     from autograder.files import write_whole
     from autograder.reporting.gather import gather
-    from autograder.reporting.page import report_page
+    from autograder.reporting.report_page import report_page
 
     say, course = Say(quiet), this_course()
     known = course.named(assignment)

@@ -10,8 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from autograder.datasets.manifest import Source, SourceFile, source
 from autograder.datasets.pip_download import download_distribution
+from autograder.datasets.sources import Source, SourceFile, source
 from autograder.faults import DataError
 from autograder.files import write_whole
 

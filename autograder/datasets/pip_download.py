@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from autograder.datasets.manifest import Source
+from autograder.datasets.sources import Source
 from autograder.faults import DataError
 
 STAND_IN = '''"""Stands for setuptools.build_meta while pip downloads; builds nothing."""

@@ -29,6 +29,7 @@ ATTRIBUTES = {tag: {"class", "style"} for tag in TAGS} | {
     "details": {"class", "open", "style"},
     "img": {"alt", "height", "src", "width"},
     "ol": {"class", "start", "style"},
+    "*": set(),  # instead of the cleaner's own list
 }
 # The cleaner drops tags that it does not allow: as text, they are read, such as `List<int>` in an answer.
 FOREIGN_TAG = re.compile(rf"<(?!/?(?:{'|'.join(TAGS)})[\s/>]|!--)", re.I)
@@ -104,13 +105,13 @@ def safe_html(source: str, attachments: Any = None, most: int = CELL_CHARACTERS)
             clean_content_tags=set(),
             url_schemes={"http", "https", "mailto", "data"},
             link_rel=None,
-            # nbgrader's page has Bootstrap's styles only: bare tables have no lines there, and summaries no marker
-            set_tag_attribute_values={"table": {"class": "table table-bordered table-condensed"}},
         )
     except Exception:  # no text may keep the page from being made
         return as_typed(source)
-    # the cleaner has escaped all < and > in attributes: what looks like a tag is one
-    cleaned = re.sub(r"<img(?![^>]* src=)[^>]*>", "<em>[picture not shown]</em>", cleaned)
+    # The cleaner has escaped <, > and quotes in attributes: what looks like a tag or an address here is one. nbgrader's
+    # page has Bootstrap's styles only: bare tables have no lines there, and summaries no marker.
+    cleaned = re.sub(r'<img(?![^>]* src="data:)[^>]*>', "<em>[picture not shown]</em>", cleaned)
+    cleaned = cleaned.replace("<table>", '<table class="table table-bordered table-condensed">')
     return formulas.put(cleaned.replace("<summary>", "<summary>&#9656; "))
 
 
@@ -123,6 +124,8 @@ def _kept(name: str, value: str) -> str | None:
     if name == "style":
         aligned = ALIGNMENT.search(value)
         return f"text-align:{aligned[1]}" if aligned else None
+    if name == "open":
+        return ""
     return value if _harmless(name, value) else None
 
 

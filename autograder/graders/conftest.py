@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.grading.prepare import pass_over
+from autograder.grading.prepare_submission import pass_over
 from autograder.testing.findings import Pass
 from autograder.testing.plugin import (  # noqa: F401
     assignment_of,

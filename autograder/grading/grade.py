@@ -15,7 +15,7 @@ from autograder.grading.execution import Budget, Execution, is_demo
 from autograder.grading.graded import Graded, could_not_run
 from autograder.grading.messages import MessageSources
 from autograder.grading.outcomes import outcomes
-from autograder.grading.prepare import NotGradable, Prepared, prepare_submission
+from autograder.grading.prepare_submission import NotGradable, Prepared, prepare_submission
 from autograder.grading.shown_notebook import shown_notebook
 from autograder.notebooks.rebuild import BoundedParser
 from autograder.notebooks.released import declared_points

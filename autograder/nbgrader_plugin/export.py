@@ -17,7 +17,7 @@ from autograder.files import write_whole
 from autograder.nbgrader_plugin.gradebook import database_url, open_gradebook
 from autograder.nbgrader_plugin.late import due_date, late_penalty, seconds_late
 from autograder.nbgrader_plugin.preprocessors import result_path
-from autograder.notebooks.course import course_config
+from autograder.notebooks.nbgrader_convert import course_config
 from autograder.results.result_file import DamagedResult, read_result
 
 UNKNOWN = Roster()

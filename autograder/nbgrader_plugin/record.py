@@ -17,7 +17,7 @@ from autograder.files import sweep, write_whole
 from autograder.grading.graded import Graded
 from autograder.nbgrader_plugin.marks import SaveMarks
 from autograder.nbgrader_plugin.preprocessors import result_path, with_feedback
-from autograder.notebooks.course import convert, course_config
+from autograder.notebooks.nbgrader_convert import convert, course_config
 
 
 def record(course: Path, assignment: Assignment, student: str, graded: Graded) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 from autograder.course.assignment import Assignment
 from autograder.feedback.clean import clean_text
 from autograder.files import printable
-from autograder.reporting.replay import Replayed, Step
+from autograder.reporting.rerun import Replayed, Step
 from autograder.reporting.values import difference, shown
 from autograder.results.result import TestOutcome
 from autograder.sandbox.session import Raised

@@ -22,15 +22,15 @@ FILES = (
     "limits.py",
     "notebooks/__init__.py",
     "notebooks/old_format.py",
-    "notebooks/read.py",
+    "notebooks/read_submission.py",
     "notebooks/rebuild.py",
     "notebooks/written.py",
     "student_check/__init__.py",
-    "student_check/cells.py",
+    "student_check/cell_runner.py",
     "student_check/command_line.py",
     "student_check/missing.py",
     "student_check/parts.py",
-    "student_check/run.py",
+    "student_check/runner_process.py",
     "student_check/show.py",
 )
 

@@ -43,7 +43,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """For students: run the quick checks of a notebook and say what is missing. Needs no graders."""
-    from autograder.student_check.run import CannotCheck
+    from autograder.student_check.runner_process import CannotCheck
     from autograder.student_check.show import check as run
 
     try:

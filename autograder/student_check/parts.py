@@ -12,11 +12,11 @@ from nbformat import NotebookNode
 from autograder.course.assignment import Assignment
 from autograder.course.course import NoSuchAssignment, this_course
 from autograder.limits import CELL_SECONDS
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, is_editable, rebuild
 from autograder.notebooks.written import advice
 from autograder.student_check.missing import empty_answers, is_unfilled
-from autograder.student_check.run import CannotCheck, Cell, Ran, run_cells
+from autograder.student_check.runner_process import CannotCheck, Cell, Ran, run_cells
 
 State = Literal["ok", "failed", "not filled in"]
 SET_UP_SECONDS = 120.0  # the first start after an installation, with a language model to load, on a slow laptop

@@ -15,7 +15,7 @@ import torch
 from autograder import limits
 from autograder.batch.many import Settings, grade_many
 from autograder.grading.grade import grade_notebook
-from autograder.reporting.replay import replay_test
+from autograder.reporting.rerun import replay_test
 from autograder.sandbox import gpu, usage, warm
 from autograder.sandbox.session import OverLimit, Session
 from autograder.sandbox.view import sandbox_view
@@ -35,7 +35,7 @@ COURSE = ASSIGNMENTS["transformer-fundamentals"]
 def on_gpu(confined, monkeypatch):
     """The tier that the test is for, with GPU grading on."""
     monkeypatch.setenv(gpu.SWITCH, "1")
-    monkeypatch.setattr("autograder.grading.prepare.choose", lambda sandbox, root: confined)
+    monkeypatch.setattr("autograder.grading.prepare_submission.choose", lambda sandbox, root: confined)
     yield confined
     gpu.give_back()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from autograder.datasets.data_set import DataSet
 from autograder.datasets.download import fetch
 from autograder.datasets.examples import Example, Splits
-from autograder.datasets.manifest import source
+from autograder.datasets.sources import source
 from autograder.faults import DataError
 
 NAME = "movie_snippets"

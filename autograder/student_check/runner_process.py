@@ -13,7 +13,7 @@ from typing import Any
 
 from autograder.limits import CELL_SECONDS, START_SECONDS
 
-CELLS = Path(__file__).with_name("cells.py")
+CELLS = Path(__file__).with_name("cell_runner.py")
 STOPS = 3  # cells that hang or end the process; after so many the rest is not tried
 
 

@@ -1,7 +1,7 @@
 """Runs cells that come as JSON on standard input and tells what became of each, a line of JSON for each.
 
-`python cells.py`, in a process of its own: the student's own notebook on the student's own machine, unconfined as in
-Jupyter, and on any system.
+`python cell_runner.py`, in a process of its own: the student's own notebook on the student's own machine, unconfined as
+in Jupyter, and on any system.
 """
 
 import json

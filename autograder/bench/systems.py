@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.notebook import EPOCHS, NAME
 from autograder.bench.peers import environment, plain_environment
+from autograder.bench.scratch_courses import lay_out_nbgrader, lay_out_otter, lay_out_ours
 from autograder.course.assignment import Assignment
 from autograder.course.course import VARIABLE, course_at
 from autograder.demo.submissions import place_samples, sample_file

@@ -8,9 +8,9 @@ from datetime import date
 from html import escape
 from pathlib import Path
 
-from autograder.bench.commands import Wait
 from autograder.bench.notebook import EPOCHS
-from autograder.bench.run import BigClass, Row, Where
+from autograder.bench.systems import BigClass, Row, Where
+from autograder.bench.waits import Wait
 
 MODES = {"all": "everything run again", "definitions": "definitions"}
 PEERS = ("nbgrader autograde", "otter run")

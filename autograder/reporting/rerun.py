@@ -13,7 +13,7 @@ from autograder.course.assignment import Assignment
 from autograder.diagnosis.replay import Recorded, Recorder, replay
 from autograder.faults import GraderFault
 from autograder.grading.execution import Budget, Execution
-from autograder.grading.prepare import prepare_submission
+from autograder.grading.prepare_submission import prepare_submission
 from autograder.results.result import Result
 from autograder.testing.findings import Finding, Pass
 from autograder.testing.in_process import InProcess

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 
 from autograder.course.assignment import Assignment
 from autograder.grading.execution import Budget, Execution
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
 from autograder.notebooks.released import release_notebook
 from autograder.results.result import Mode

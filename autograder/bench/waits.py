@@ -27,7 +27,7 @@ def help_of_the_command() -> Wait:
 def public_checks(assignment: Assignment) -> Wait:
     """The slowest public check of the solved notebook, in a worker that runs the definitions before it."""
     from autograder.grading.execution import is_demo
-    from autograder.grading.prepare import prepare_submission
+    from autograder.grading.prepare_submission import prepare_submission
     from autograder.notebooks.rebuild import grade_id
     from autograder.sandbox.session import Session
 

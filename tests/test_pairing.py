@@ -122,7 +122,7 @@ def test_no_output_stays_in_a_source_notebook(folder: Path) -> None:
     run.cells[1].metadata.zoom = 2
     run.metadata.language_info = {"name": "python", "version": "3.11.7"}
     save(run, folder)
-    assert in_step(folder) == ["small_course.ipynb holds outputs, cell ids or metadata that do not belong there"]
+    assert in_step(folder) == ["small_course.ipynb contains outputs, cell ids or metadata that do not belong there"]
     assert sync(folder) == ["small_course.ipynb: tidied (outputs, cell ids, metadata)"]
     assert (folder / "small_course.ipynb").read_bytes() == clean
     assert (folder / "small_course.py").read_text() == TEXT
@@ -170,7 +170,7 @@ def test_a_damaged_notebook_is_refused_in_one_line(folder: Path) -> None:
     """A file cut short is not taken for a notebook, and the line says what to do."""
     path = folder / "small_course.ipynb"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(NotPaired, match="delete it, and it is made anew from small_course"):
+    with pytest.raises(NotPaired, match="delete it, and it is made again from small_course"):
         sync(folder)
 
 

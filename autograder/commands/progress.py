@@ -36,7 +36,7 @@ def counting(what: str, total: int, quiet: bool, jobs: int | None = None) -> Ite
     except KeyboardInterrupt:
         finished = counts.total() - counts["fault"]
         raise KeyboardInterrupt(
-            f"{finished} of {total} are finished and kept; the same command, without --force, goes on with the rest"
+            f"{finished} of {total} are finished and kept; run the command again, without --force, to grade the rest"
         ) from None
 
 

@@ -46,7 +46,7 @@ def in_step(folder: Path) -> list[str]:
         if differing:
             lines.append(f"{text.name} and {notebook.name} differ in {', '.join(differing)}")
         elif notebook_bytes(source, old) != notebook.read_bytes():
-            lines.append(f"{notebook.name} holds outputs, cell ids or metadata that do not belong there")
+            lines.append(f"{notebook.name} contains outputs, cell ids or metadata that do not belong there")
     return lines
 
 
@@ -57,7 +57,7 @@ def as_text(notebook: NotebookNode, name: str = "the notebook") -> str:
     for i, cell in enumerate(copy.cells):
         if cell.get("attachments"):
             raise NotPaired(
-                f"{name}, cell {_label(cell, i)}: a pasted picture has no place in the text form; use a file"
+                f"{name}, cell {_label(cell, i)}: a pasted picture cannot be part of the text form; use a file"
             )
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in KEPT}
     return jupytext.writes(copy, fmt=PERCENT)
@@ -113,7 +113,7 @@ def _read(path: Path) -> NotebookNode:
     try:
         return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
     except Exception:  # a damaged notebook can break the reader in any way
-        raise NotPaired(f"{path.name} is not a notebook: delete it, and it is made anew from {path.stem}.py") from None
+        raise NotPaired(f"{path.name} is not a notebook: delete it, and it is made again from {path.stem}.py") from None
 
 
 def _differences(text: str, other: str) -> list[str]:

@@ -27,7 +27,7 @@ class Submission(Subject):
             self.execution.reach(self.assignment.test_cell(self.cell))
             self.generation = self.execution.generation
         if self.execution.generation != self.generation or not self.execution.alive:
-            raise Died("the worker was started anew")
+            raise Died("the worker was restarted")
         try:
             return self.execution.request(do, seconds, **fields)
         except TimedOut:

@@ -76,7 +76,7 @@ def choose(files: Iterable[Handed], roster: Roster, stem: str, arrived: datetime
 
 
 def _owned(files: Iterable[Handed], roster: Roster, found: Sorted) -> list[tuple[Handed, Owner, str]]:
-    """Files with their student; those without one are told of once for each name."""
+    """Files with their student; those without one are reported once for each name."""
     owned: list[tuple[Handed, Owner, str]] = []
     told: set[tuple[str, ...]] = set()
     names: dict[str, set[tuple[str, ...]]] = defaultdict(set)

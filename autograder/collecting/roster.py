@@ -28,7 +28,7 @@ class Student:
 
 @dataclass(frozen=True)
 class Roster:
-    """A class. Without students it stands for an unknown one."""
+    """A class. Without students, the class is unknown."""
 
     students: tuple[Student, ...] = ()
 

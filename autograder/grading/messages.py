@@ -1,7 +1,7 @@
 """What a student reads about a test that did not pass.
 
-Two passes speak here. The hidden pass gives fixed texts only. The public pass runs the same test on inputs that are no
-secret, in a worker that never saw the hidden ones: its numbers and the text of its errors may be shown.
+A message comes from two passes. The hidden pass gives fixed texts only. The public pass runs the same test on public
+inputs, in a worker that never saw hidden ones, so its numbers and the texts of its errors may be shown.
 """
 
 from dataclasses import dataclass

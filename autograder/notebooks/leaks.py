@@ -24,7 +24,7 @@ LARGEST_FILE = 20 * 2**20
 
 @dataclass(frozen=True)
 class Leak:
-    """`where` is a file of the release and, in a notebook, its cell; `what` says what stands there."""
+    """`where` is a file of the release and, in a notebook, its cell; `what` says what was found there."""
 
     where: str
     what: str
@@ -44,7 +44,7 @@ class ReleaseRefused(Fault):
 
 @dataclass(frozen=True)
 class Place:
-    """A text of the release, and where it stands."""
+    """A text of the release, and its place."""
 
     where: str
     text: str

@@ -19,7 +19,7 @@ class NoGpu(NoSandbox):
 
 
 def choose(wanted: Literal["auto", "none"], root: Path) -> Tier:
-    """The strongest tier that works here, for the course in `root`; `none` only where it was asked for.
+    """The strongest tier that works here, for the course in `root`; `none` only on request.
 
     Raises NoSandbox, NoGpu among them.
     """

@@ -1,4 +1,4 @@
-"""The watch on a worker: it ends one whose processes together use too much memory, or too much room for files."""
+"""The watch on a worker: it ends one whose processes together use too much memory or too much space for files."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The command line that students have: one command. The instructors' one offers it, too."""
+"""The command line for students, which has one command. The instructors' command line has it, too."""
 
 from pathlib import Path
 from typing import Annotated, Any, NoReturn

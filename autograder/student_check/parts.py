@@ -100,7 +100,7 @@ def _release(assignment: Assignment) -> NotebookNode:
 
 
 def _folder(path: Path, assignment: Assignment) -> Path:
-    """Where the notebook runs: in its own folder if the data stand there, else beside the released notebook."""
+    """Where the notebook runs: in its own folder if it contains the data, else beside the released notebook."""
     own, released = path.absolute().parent, assignment.release.parent
     return released if (released / "data").is_dir() and not (own / "data").is_dir() else own
 
@@ -141,7 +141,7 @@ def _judged(source: str, name: str, cell: Ran | None, checks: Ran | None) -> tup
 
 
 def _heading(notebook: NotebookNode, index: int) -> str:
-    """The last heading above a cell, as it stands there."""
+    """The last heading above a cell."""
     for cell in reversed(notebook.cells[:index]):
         if cell.cell_type == "markdown" and (found := re.findall(r"^#+\s+(.+)$", cell.source, re.MULTILINE)):
             return found[-1].strip()

@@ -35,5 +35,5 @@ class Submission(Subject):
             raise
 
     def upstream_full(self) -> bool:
-        """Whether every cell that this component rests on has full points."""
+        """Whether every upstream cell of this component has full points."""
         return all(self.current.is_full(c) for c in self.assignment.all_upstream(self.cell))

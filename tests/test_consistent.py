@@ -118,6 +118,22 @@ def test_a_slip_in_the_hidden_tests_is_told(course: Assignment, cell: str, point
     assert all(words in "\n".join(slips(course)) for words in said)
 
 
+@pytest.mark.parametrize(
+    ("argument", "said"), [("students", "did you mean 'student'?"), ("tmp_path", "there are: student, reference, draw")]
+)
+def test_an_argument_that_no_hidden_test_is_given_is_told(course: Assignment, argument: str, said: str) -> None:
+    """An unknown fixture is the author's slip: `release` and `verify` refuse in one line."""
+    write_tests("mean", 2)
+    path = course.graders / "test_mean.py"
+    path.write_text(path.read_text().replace("student", argument))
+    for command in (("release",), ("verify", "--quick")):
+        code, told = run(*command)
+        assert (
+            code == 2
+            and f"test_mean.py: test_mean asks for '{argument}', which no hidden test is given; {said}" in told
+        )
+
+
 def test_a_hidden_test_that_is_not_python_is_told(course: Assignment) -> None:
     """File, line and what is wrong there."""
     (course.graders / "test_mean.py").write_text("import pytest\ndef test_mean(:\n")

@@ -150,3 +150,20 @@ def test_report_names_every_failure():
         assert line in told
     assert "0 of 1 wrong versions" in lines(shown)[0]
     assert wrong.id in page(shown) and "<script" not in page(shown)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        (TRANSFORMER_FUNDAMENTALS, "0 of the 1 wrong versions of parts that others rest on"),
+        (LLM_INTERNALS, "none could, since no part rests on another"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_it_says_what_could_have_been_dragged_down(assignment, said):
+    """Where nothing rests on anything, nothing can lose points for a mistake below it, and none was looked at."""
+    version = wrong_versions(assignment)[0]
+    outcome = kills.WrongOutcome(version, (), (), (), None)
+    below = [w for w in wrong_versions(assignment) if kills.downstream(assignment, w.cell)][:1]
+    wrong = (outcome, *(kills.WrongOutcome(w, (), (), (), None) for w in below))
+    assert any(said in line for line in lines(proof.Proof(assignment, wrong, (), (), (), (), ())))

@@ -119,7 +119,7 @@ def test_a_slip_in_the_hidden_tests_is_told(course: Assignment, cell: str, point
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"), [("students", "did you mean 'student'?"), ("tmp_path", "there are: student, reference, draw")]
+    ("argument", "said"), [("students", "did you mean 'student'?"), ("tmp_path", "use one of: student, reference, draw")]
 )
 def test_an_argument_that_no_hidden_test_is_given_is_told(course: Assignment, argument: str, said: str) -> None:
     """An unknown fixture is the author's slip: `release` and `verify` refuse in one line."""
@@ -130,7 +130,7 @@ def test_an_argument_that_no_hidden_test_is_given_is_told(course: Assignment, ar
         code, told = run(*command)
         assert (
             code == 2
-            and f"test_mean.py: test_mean asks for '{argument}', which no hidden test is given; {said}" in told
+            and f"test_mean.py: test_mean asks for '{argument}', which is not a fixture of hidden tests; {said}" in told
         )
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 CODE = 130
 SECONDS = 2.0  # for an orderly end
-KEPT = "what was finished is kept"
+KEPT = "finished results are kept"
 SHOW_CURSOR = b"\x1b[?25h"  # which a progress display has hidden
 
 

@@ -198,7 +198,7 @@ def test_deleted_files_that_are_open_count(monkeypatch, hold):
 def test_the_number_of_files_is_limited(confined, monkeypatch, hold, source):
     """Files, folders, links, pipes, and a folder in a folder in a folder: removed at the end, whatever the depth."""
     monkeypatch.setattr(limits, "SCRATCH_FILES", 200)
-    with Session(confined) as session, pytest.raises(OverLimit, match=r"200 files|hid files"):
+    with Session(confined) as session, pytest.raises(OverLimit, match=r"200 files|put files"):
         said(session, f"{source}\n{hold}")
 
 

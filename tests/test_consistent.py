@@ -84,12 +84,12 @@ def test_a_slip_in_the_notebook_is_told(course: Assignment, old: str, new: str, 
 MEAN_TABLE = '[cells.mean]\ndefines = ["mean"]\n'
 DOUBLE_TABLE = '[cells.double]\ndefines = ["double"]\n'
 TABLED = [
-    (MEAN_TABLE, "", ["lacks 'mean', which is a cell to fill in; add it"]),
+    (MEAN_TABLE, "", ["does not have the solution cell 'mean'; add it"]),
     ('defines = ["mean"]', "", ["'mean'", "`defines`"]),
-    ("[cells.mean]", "[cells.maen]", ["names 'maen', but the notebook has no such cell to fill in; did you mean 'mean'?"]),
-    (MEAN_TABLE, MEAN_TABLE + "[cells.x]\n", ["names 'x', but the notebook has no such cell to fill in; add it"]),
+    ("[cells.mean]", "[cells.maen]", ["names 'maen', but the notebook has no such solution cell; did you mean 'mean'?"]),
+    (MEAN_TABLE, MEAN_TABLE + "[cells.x]\n", ["names 'x', but the notebook has no such solution cell; add it"]),
     (f"{DOUBLE_TABLE}\n{MEAN_TABLE}", MEAN_TABLE + DOUBLE_TABLE, ["in another order than the notebook"]),
-    (MEAN_TABLE, MEAN_TABLE + 'upstream = ["duoble"]\n', ["'mean' rests on 'duoble', but", "did you mean 'double'?"]),
+    (MEAN_TABLE, MEAN_TABLE + 'upstream = ["duoble"]\n', ["'mean' has 'duoble' in upstream, but", "did you mean 'double'?"]),
     ('defines = ["double"]', 'defines = ["duoble"]', ["'double' should define `duoble`", "did you mean 'double'?"]),
 ]  # fmt: skip
 

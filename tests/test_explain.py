@@ -175,8 +175,8 @@ def test_upstream_marks_of_the_grading_are_known_to_the_test(course):
     [
         (("nobody", "double_values"), "no submission of nobody"),
         (("ada", "double_values", "--assignment", "toys"), "no assignment 'toys'"),
-        (("ada", "nonsense"), "no hidden test of toy is called like 'nonsense'"),
-        (("ada", "double"), "may be any of: test_double_values, test_double_is_odd"),
+        (("ada", "nonsense"), "no hidden test of toy has a name with 'nonsense'"),
+        (("ada", "double"), "could be any of: test_double_values, test_double_is_odd"),
         (("ada", "test_layer"), "test_layer[2], test_layer[3]"),
         (("../ada", "double_values"), "no submission"),
     ],

@@ -65,7 +65,7 @@ def test_the_text_tells_outcome_points_title_message_and_follow_through():
         "    Likely cause: `softmax` first",
         "",
         "PASSED (2 of 2)  Rows sum to 1",
-        "    Counted although an earlier part is wrong: with that part put right, yours works.",
+        "    This test counts, although an earlier part is wrong: with a correct version of that part, it passes.",
         "",
         "COULD NOT RUN (0 of 1)  It runs",
     ]

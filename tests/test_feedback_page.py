@@ -120,7 +120,7 @@ def test_a_page_tells_marks_titles_messages_and_notes():
     text = " ".join(BeautifulSoup(page, "html.parser").body.get_text(" ").split())
     for expected in (
         "ada lovelace: ada (Score: 0.0 / 3.0)", "0 of 3 points", "failed: Rows sum to 1", "Rows sum to 2.",
-        "Likely cause: the axis.", "Put right.", "Because.", "Written answers are marked by a person",
+        "Likely cause: the axis.", "Put right.", "Because.", "Written answers are marked by hand",
     ):  # fmt: skip
         assert expected in text
     assert "/ 2.0" not in text  # an answer that nobody has marked shows no mark

@@ -89,13 +89,13 @@ def only_closed_gpus(devices):
         (
             lambda devices: None,
             {"visible": "GPU-8a56"},
-            "there is no {dev}/nvidia0 or other GPU among CUDA_VISIBLE_DEVICES=GPU-8a56 (numbers are understood): "
+            "there is no {dev}/nvidia0 or other GPU among CUDA_VISIBLE_DEVICES=GPU-8a56 (only numbers are understood): "
             "grade on a machine with a GPU",
         ),
         (
             lambda devices: (devices / "nvidia-uvm").chmod(0o660),
             {"by_anyone": True},
-            "{dev}/nvidia-uvm is closed to the user without rights that student code runs as: chmod 0666 {dev}/nvidia-uvm",
+            "{dev}/nvidia-uvm cannot be used by the unprivileged user that runs student code: chmod 0666 {dev}/nvidia-uvm",
         ),
         (lambda devices: None, {"cuda": None}, "this torch was built without CUDA: install a build with CUDA"),
         (lambda devices: None, {}, None),

@@ -49,9 +49,9 @@ def test_an_option_that_may_be_left_out_says_what_then_holds(command):
 def test_the_number_of_processes_is_told_where_it_differs():
     """`grade` takes one notebook at a time, the others all cores."""
     assert "[default: (all cores)]" not in shown(["grade"])
-    assert "Notebooks at a time. [default: 1]" in shown(["grade"])
+    assert "Number of notebooks that are graded at the same time. [default: 1]" in shown(["grade"])
     for command in ("autograde", "verify", "demo"):
-        assert "Notebooks at a time. [default: (all cores)]" in shown([command])
+        assert "Number of notebooks that are graded at the same time. [default: (all cores)]" in shown([command])
 
 
 def test_students_read_the_same():

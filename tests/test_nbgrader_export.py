@@ -87,7 +87,7 @@ def test_late_penalties_are_computed_from_the_due_date_of_today(course, due, pen
 
 def test_an_export_without_a_gradebook_is_one_clear_line(course):
     """And makes no empty gradebook on the way."""
-    with pytest.raises(FileNotFoundError, match="grade something first"):
+    with pytest.raises(FileNotFoundError, match="grade a submission first"):
         export_marks(Path("marks.csv"), course.root)
     assert not (course.root / "gradebook.db").exists()
 
@@ -199,7 +199,7 @@ def test_canvas_gets_the_form_that_it_imports(course):
         ["'=Ben", "8", "", "", "", "3.3"],
         ["Dora", "10", "", "", "", ""],
     ]
-    assert "left out, for want of a Canvas id: cleo" in " ".join(done.stderr.split())
+    assert "left out, because they have no Canvas id: cleo" in " ".join(done.stderr.split())
 
 
 def test_canvas_without_its_ids_is_one_line(course):

@@ -243,7 +243,7 @@ def test_a_second_grader_is_turned_away_and_the_first_is_not_disturbed(course, m
     first = in_child(autograde_class, course.tiny, slowly)
     while not (course.root / "begun").exists():
         time.sleep(0.02)
-    with pytest.raises(NotSaved, match=f"another grader is at work in this course .process {first}."):
+    with pytest.raises(NotSaved, match=f"another command is writing to this course .process {first}."):
         autograde_class(course.tiny, fake_grade_all)
     monkeypatch.chdir(course.root)
     with pytest.raises(SystemExit, match="another grader"):

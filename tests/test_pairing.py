@@ -173,7 +173,7 @@ def test_a_damaged_notebook_is_refused_in_one_line(folder: Path) -> None:
     """A file cut short is not taken for a notebook, and the line says what to do."""
     path = folder / "small_course.ipynb"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(NotPaired, match="delete it, and it is made anew from small_course"):
+    with pytest.raises(NotPaired, match="delete it, and it is made again from small_course"):
         sync(folder)
 
 

@@ -177,7 +177,7 @@ def test_colours_are_told_apart_without_colour_vision():
     ("status", "message", "through", "kind"),
     [
         ("passed", "", False, "passed"),
-        ("passed", "This holds with a working ...", True, "through"),
+        ("passed", "This test passes with a correct ...", True, "through"),
         ("failed", "The value is wrong.", False, "wrong"),
         ("could-not-run", "Your code raised TypeError.", False, "error"),
         ("could-not-run", "Not filled in yet in the cell sdpa, line 3.", False, "blank"),

@@ -27,13 +27,13 @@ def test_an_untouched_answer_is_named(text):
 def test_a_short_answer_is_named():
     """One paragraph where two are asked for; a heading is no paragraph."""
     assert told(f"# Head\n\n{PARAGRAPH} Entropy was 1.48.") == (
-        "The answer s1-critical has 1 of the 2 paragraphs that are asked for.",
+        "The answer s1-critical has 1 of the 2 paragraphs that the task asks for.",
     )
 
 
 def test_an_answer_without_evidence_is_named():
     """Neither a number nor a word for a result."""
-    assert told(f"{PARAGRAPH}\n\n{PARAGRAPH}") == ("The answer s1-critical cites no result of the notebook.",)
+    assert told(f"{PARAGRAPH}\n\n{PARAGRAPH}") == ("The answer s1-critical mentions no result of the notebook.",)
 
 
 @pytest.mark.parametrize("evidence", ["It took 3 steps.", "See the figure above.", "As the second table shows."])

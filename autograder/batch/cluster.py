@@ -98,7 +98,7 @@ def grade_on_cluster(
                 yield path, graded
         except (OSError, FutureCancelledError) as error:
             raise ClusterError(
-                f"lost the scheduler {cluster.address} ({type(error).__name__}); what was finished is kept, "
+                f"lost the scheduler {cluster.address} ({type(error).__name__}); finished results are kept: "
                 "run the command again for the rest"
             ) from None
         finally:

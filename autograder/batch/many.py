@@ -108,7 +108,7 @@ def grade_one(path: Path, settings: Settings) -> Graded:
         except FAULTS:
             raise
         except Exception as error:
-            return _not_graded(path, settings, f"it set off a fault in the grader: {_described(error)}")
+            return _not_graded(path, settings, f"it caused a fault in the grader: {_described(error)}")
     raise AssertionError("unreachable")
 
 
@@ -164,7 +164,7 @@ def _until_killed(left: list[Path], settings: Settings, jobs: int) -> Outcomes:
 
 
 def _not_graded(path: Path, settings: Settings, reason: str) -> Graded:
-    reason = f"{reason}; course staff, look at this file"
+    reason = f"{reason}; the course staff should look at this file"
     refused = could_not_run(path, settings.assignment, reason, settings.execute)
     return replace(refused, lasting=False)
 

@@ -19,7 +19,7 @@ def main() -> None:
 
 
 def grade(notebook: object, mode: str) -> None:
-    """Run the cells, and each check where its cell stands; a failed check costs as much as one that holds."""
+    """Run the cells, and each check in the place of its cell; a failed check takes as long as one that passes."""
     names: dict[str, object] = {}
     for cell in notebook.cells:  # type: ignore[attr-defined]
         if cell.cell_type != "code":

@@ -89,7 +89,7 @@ DEMOS = {
 
 
 def notebook(answers: dict[str, str], checks: bool, epochs: int = EPOCHS) -> NotebookNode:
-    """The notebook with these texts in its solution cells; with `checks` the assertions stand in the test cells.
+    """The notebook with these texts in its solution cells; with `checks` the test cells contain the assertions.
 
     Its last demonstration trains for so many `epochs`.
     """

@@ -71,7 +71,7 @@ def lay_out_ours(folder: Path, count: int, epochs: int = EPOCHS) -> list[Path]:
 
 
 def lay_out_nbgrader(folder: Path, count: int, epochs: int = EPOCHS) -> None:
-    """A course for stock nbgrader: the checks stand in the notebook's test cells."""
+    """A course for stock nbgrader: the notebook's test cells contain the checks."""
     (folder / "source" / NAME).mkdir(parents=True)
     nbformat.write(notebook(SOLUTIONS, checks=True, epochs=epochs), folder / "source" / NAME / f"{NAME}.ipynb")
     (folder / "nbgrader_config.py").write_text(
@@ -84,7 +84,7 @@ def lay_out_nbgrader(folder: Path, count: int, epochs: int = EPOCHS) -> None:
 
 
 def lay_out_otter(folder: Path, count: int, epochs: int = EPOCHS) -> list[Path]:
-    """Submissions and tests for `otter run`: the checks stand in test files."""
+    """Submissions and tests for `otter run`: test files contain the checks."""
     tests = folder / "tests"
     tests.mkdir(parents=True)
     for cell in NAMES:

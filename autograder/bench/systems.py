@@ -83,7 +83,7 @@ def measure(
         command, where, variables = prepare(count)
         cost = cost_of(command, where, variables, 1 if system.endswith(ONE_CORE) else None)
         if cost.code != 0:
-            last = cost.output.strip().splitlines()[-1:] or ["it said nothing"]
+            last = cost.output.strip().splitlines()[-1:] or ["it gave no reason"]
             raise Failed(f"{system} ended with exit code {cost.code}: {last[0][:300]}")
         rows.append(Row(system, count, cost))
     return rows

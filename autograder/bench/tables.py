@@ -38,7 +38,7 @@ def table(rows: Sequence[Row], epochs: int = EPOCHS) -> str:
 
 
 def table_of_classes(found: Sequence[BigClass]) -> str:
-    """Markdown: whole classes in one run each; what was left behind is told below."""
+    """Markdown: whole classes in one run each; a line below says what was left behind."""
     alone = {(big.notebook, big.mode): big.row.seconds for big in found if big.cores == 1}
     lines = [
         "| a class of | what is run | cores | seconds a submission | times one core | processor seconds | peak memory "

@@ -60,7 +60,7 @@ def open_download(path: Path) -> Download:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise CollectError(f"{path} is no zip archive and no folder ({error}): download it again") from None
+        raise CollectError(f"{path} is neither a zip archive nor a folder ({error}): download it again") from None
     return _sorted(_of_archive(archive))
 
 
@@ -98,9 +98,9 @@ def _of_archive(archive: zipfile.ZipFile) -> Iterator[Handed | str]:
 def _checked_parts(name: str) -> tuple[str, ...]:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-        raise Refused("its path leads out of the archive")
+        raise Refused("its path points outside the archive")
     if not path.parts or "\0" in name or len(name) > NAME_CHARACTERS:
-        raise Refused("a name that no file can have")
+        raise Refused("its name cannot be that of a file")
     return path.parts
 
 

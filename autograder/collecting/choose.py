@@ -76,7 +76,7 @@ def choose(files: Iterable[Handed], roster: Roster, stem: str, arrived: datetime
 
 
 def _owned(files: Iterable[Handed], roster: Roster, found: Sorted) -> list[tuple[Handed, Owner, str]]:
-    """Files with their student; those without one are told of once for each name."""
+    """Files with their student; those without one are reported once for each name."""
     owned: list[tuple[Handed, Owner, str]] = []
     told: set[tuple[str, ...]] = set()
     names: dict[str, set[tuple[str, ...]]] = defaultdict(set)
@@ -110,7 +110,7 @@ def _decide(student: str, versions: list[Version], stem: str, found: Sorted) -> 
     rivals = {v.digest for v in candidates if v.order == latest.order}
     if len(rivals) > 1:
         shown = ", ".join(v.handed.shown for v in candidates if v.order == latest.order)
-        found.ambiguous.append(f"{student}: nothing tells which one counts: {shown}")
+        found.ambiguous.append(f"{student}: it is unclear which one counts: {shown}")
         return
     others = [v for v in versions if v.digest != latest.digest]
     if later := [v.handed.shown for v in others if v.order > latest.order]:

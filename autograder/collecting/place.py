@@ -39,7 +39,7 @@ def place(
     path, key, version = folder / f"{assignment.stem}.ipynb", (student, assignment.name), chosen.version
     for there in (folder, folder.parent):
         if there.is_symlink() or (there.exists() and not there.is_dir()):
-            raise Refused(f"submitted/{there.relative_to(submitted)} is a link or no folder: move it away")
+            raise Refused(f"submitted/{there.relative_to(submitted)} is a link or not a folder: move it away")
     known, arrived = times.get(key), _naive(version.arrived)
     old = read_file(path) if path.exists() or path.is_symlink() else None
     if old is not None and hashlib.sha256(old).hexdigest() == version.digest:

@@ -28,7 +28,7 @@ class Student:
 
 @dataclass(frozen=True)
 class Roster:
-    """A class. Without students it stands for an unknown one."""
+    """A class. Without students, the class is unknown."""
 
     students: tuple[Student, ...] = ()
 
@@ -68,7 +68,7 @@ def read_roster(path: Path) -> Roster:
     for column in ("id", "canvas_id"):
         values = [value for s in students if (value := getattr(s, column))]
         if twice := sorted({v for v in values if values.count(v) > 1}):
-            raise CollectError(f"{path.name}: the {column} {printable(twice[0])} stands there twice")
+            raise CollectError(f"{path.name}: the {column} {printable(twice[0])} occurs twice")
     return Roster(tuple(students))
 
 

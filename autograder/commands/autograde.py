@@ -30,16 +30,18 @@ if TYPE_CHECKING:
 
 def autograde(
     assignment: AssignmentName,
-    student: Annotated[list[str] | None, typer.Option(help="Only this student; may be repeated.")] = None,
+    student: Annotated[list[str] | None, typer.Option(help="Grade only this student; may be repeated.")] = None,
     jobs: Jobs = None,
     sandbox: SandboxOption = Sandbox.auto,
     execute: ExecuteOption = Execute.definitions,
     force: Force = False,
-    dry_run: Annotated[bool, typer.Option(help="Show old and new marks; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show old and new marks, and write nothing.")] = False,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler: grade on its workers.")] = None,
-    tls_ca: Annotated[Path | None, typer.Option(help="Authority of the scheduler's certificate (PEM).")] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="Certificate of the authority that signed the scheduler's (PEM).")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate of this machine (PEM).")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Key of this machine's certificate (PEM).")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Grade all of submitted/ into the gradebook, with feedback pages."""
@@ -63,7 +65,7 @@ def autograde(
     settings, jobs = Settings(known, sandbox.value, execute.value), jobs or cores()
     total = len(student) if student else len(list(course.submitted.glob(f"*/{assignment}")))
     if total == 0:
-        Say(quiet)(f"submitted/ holds no submission of {assignment}: put them at submitted/STUDENT/{assignment}/")
+        Say(quiet)(f"submitted/ has no submission of {assignment}: put notebooks into submitted/STUDENT/{assignment}/")
         return
 
     def last(path: Path) -> "Result | None":

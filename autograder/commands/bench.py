@@ -20,7 +20,7 @@ MUCH = 100  # epochs of training
 def bench(
     submissions: Annotated[int, typer.Option(min=2, help="Submissions to grade with each system.")] = 24,
     output: Annotated[Path, typer.Option(help="Folder for bench.md and bench.svg.")] = Path("results/bench"),
-    everything: Annotated[bool, typer.Option(help="Time `release` and `verify --quick`, too (ten minutes).")] = False,
+    everything: Annotated[bool, typer.Option(help="Also time `release` and `verify --quick` (ten minutes).")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure grading beside stock nbgrader and otter, which are installed apart."""
@@ -44,14 +44,14 @@ def bench(
         )
         classes = []
         for mode, jobs in product(("all", "definitions"), sorted({1, count_of_cores})):
-            say(f"a class of {CLASS}, {mode}, {jobs} at a time")
+            say(f"a class of {CLASS}, {mode}, {jobs} at the same time")
             classes.append(big_class(Path(folder), CLASS, jobs, mode))
         for jobs in sorted({1, count_of_cores}):
-            say(f"a class of {REAL_CLASS}, {REAL}, {jobs} at a time")
+            say(f"a class of {REAL_CLASS}, {REAL}, {jobs} at the same time")
             classes.append(real_class(Path(folder), course.named(REAL), REAL_CLASS, jobs))
-        say("where our time goes")
+        say("where the time of grading goes")
         phases = where_time_goes(Path(folder), min(submissions, 9))
-    say("what else people wait for")
+    say("other waiting times")
     tables = [
         table(rows), table(trained, MUCH), table_of_classes(classes), table_of_phases(phases),
         table_of_waits(waits(course, everything)),

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 SAID = {
     "new": "new",
     "unchanged": "unchanged",
-    "replaced": "handed in again; the earlier one is in {0}.earlier/",
-    "older": "kept what is there, which arrived later; this one is in {0}.earlier/",
+    "replaced": "handed in again; the earlier notebook is in {0}.earlier/",
+    "older": "kept the notebook that arrived later; this one is in {0}.earlier/",
 }
 
 
 def collect(
-    download: Annotated[Path, typer.Argument(help="The zip archive or folder of a bulk download.")],
+    download: Annotated[Path, typer.Argument(help="The zip archive or folder that the LMS gave you.")],
     assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
     roster: Roster = None,
-    arrived: Annotated[str | None, typer.Option(help="When all of it arrived, in place of the files' times.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Show what would happen; write nothing.")] = False,
+    arrived: Annotated[
+        str | None, typer.Option(help="Time at which all files arrived; replaces their own times.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would happen, and write nothing.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Sort a bulk download from Canvas or Moodle into submitted/, with arrival times."""
@@ -65,7 +67,9 @@ def collect(
     except CourseBusy as busy:
         raise CollectError(str(busy)) from None
     except OSError as error:
-        raise CollectError(f"cannot write {error.filename} ({error.strerror}); what was collected is kept") from None
+        raise CollectError(
+            f"cannot write {error.filename} ({error.strerror}); files that were collected before are kept"
+        ) from None
     sorted_.missing = [s for s in sorted_.missing if not (submitted / s / assignment).is_dir()]
     _tell(Console(quiet=quiet, highlight=False), assignment, placed, sorted_, dry_run)
 
@@ -82,10 +86,10 @@ def _tell(console: "Console", assignment: str, placed: "list[Placed]", found: "S
         more = f"; {one.earlier} earlier kept" if one.earlier and one.what in ("new", "unchanged") else ""
         line = f"{one.student}: {SAID[one.what].format(assignment)}{when}{more}"
         console.print(printable(line), markup=False, soft_wrap=True)
-    lines("late, says Canvas", found.late)
-    lines("missing: on the roster, nothing handed in", found.missing)
-    lines("ambiguous: not collected, whose or which it is a person must say", found.ambiguous)
-    lines("unknown: not collected, nobody on the roster", found.unknown)
+    lines("late, according to Canvas", found.late)
+    lines("missing: students on the roster who have not handed in", found.missing)
+    lines("ambiguous, not collected: decide whose notebook it is, or which one counts", found.ambiguous)
+    lines("unknown, not collected: nobody on the roster", found.unknown)
     lines("refused", found.refused)
     lines("to know", found.notes)
     counted = {what: sum(one.what == what for one in placed) for what in SAID}

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def explain(
     student: Annotated[str, typer.Argument(help="Name of the student's folder in submitted/.")],
-    test: Annotated[str, typer.Argument(help="Name of a hidden test, or a part that only one has.")],
-    assignment: Annotated[str | None, typer.Option(help="Where the student has several.")] = None,
+    test: Annotated[str, typer.Argument(help="Name of a hidden test, or a part of it that is unique.")],
+    assignment: Annotated[
+        str | None, typer.Option(help="Name of the assignment, if the student has handed in several.")
+    ] = None,
     sandbox: SandboxOption = Sandbox.auto,
 ) -> None:
     """For instructors: one hidden test on one submission, with its real inputs, found and expected."""
@@ -34,7 +36,7 @@ def explain(
     known, name = _which(course, student, test, assignment)
     secret = secret_file(course.root)
     if not secret.is_file():
-        raise CommandError(f"without the course secret ({secret}) the grading's inputs cannot be drawn again")
+        raise CommandError(f"without the course secret ({secret}), the inputs of the grading cannot be drawn again")
     result = _recorded(known, student)
     try:
         replayed = replay_test(known, _submission(student, known), name, result, sandbox.value)
@@ -65,9 +67,9 @@ def _which(course: Course, student: str, test: str, named: str | None) -> "tuple
     if len(found) == 1:
         return found[0]
     if not found:
-        raise CommandError(f"no hidden test of {', '.join(one.name for one in handed_in)} is called like '{test}'")
+        raise CommandError(f"no hidden test of {', '.join(one.name for one in handed_in)} has a name with '{test}'")
     several = ", ".join(name for _, name in found[:8]) + (", ..." if len(found) > 8 else "")
-    raise CommandError(f"'{test}' may be any of: {several}" + ("" if named else " (or say --assignment)"))
+    raise CommandError(f"'{test}' could be any of: {several}" + ("" if named else " (or say --assignment)"))
 
 
 def _recorded(assignment: "Assignment", student: str) -> "Result | None":

@@ -13,7 +13,7 @@ from autograder.course.course import this_course
 def export(
     output: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("marks.csv"),
     roster: Roster = None,
-    canvas: Annotated[bool, typer.Option("--canvas", help="In the form that Canvas's gradebook imports.")] = False,
+    canvas: Annotated[bool, typer.Option("--canvas", help="Write the format that Canvas's gradebook imports.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the marks of all assignments as CSV, with late penalties as of now."""
@@ -30,6 +30,6 @@ def export(
     rows = write(output, course.root, known, lambda damaged: say(str(damaged)))
     say(f"{output}: {len(rows)} marks")
     if waiting := sum(bool(row.get("to_be_marked")) for row in rows):
-        say(f"{waiting} of them are not final: written answers wait for a person")
+        say(f"{waiting} of them are not final: their written answers are not marked yet")
     if canvas and (without := [s.id for s in known.students if not s.canvas_id]):
-        say(f"left out, for want of a Canvas id: {', '.join(without)}")
+        say(f"left out, because they have no Canvas id: {', '.join(without)}")

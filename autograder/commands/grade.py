@@ -23,7 +23,9 @@ def grade(
     notebooks: Annotated[list[Path], typer.Argument(help="Notebooks to grade.")],
     assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
     output: Annotated[Path, typer.Option(help="Folder for STEM.json and STEM.html.")],
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Notebooks at a time.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Number of notebooks that are graded at the same time.")
+    ] = 1,
     sandbox: SandboxOption = Sandbox.auto,
     execute: ExecuteOption = Execute.definitions,
     force: Force = False,
@@ -43,7 +45,9 @@ def grade(
     known = course.named(assignment)
     stems = Counter(path.stem for path in notebooks)
     if twice := [printable(stem) for stem, n in stems.items() if n > 1]:
-        raise CommandError(f"two notebooks are called '{twice[0]}': their results would have one name; rename one")
+        raise CommandError(
+            f"two notebooks are called '{twice[0]}': their results would have the same name; rename one of them"
+        )
     if output.exists() and not output.is_dir():
         raise CommandError(f"{output} is not a folder: name a folder for the results")
     release_notebook(known)
@@ -90,5 +94,5 @@ def _write(path: Path, graded: "Graded", output: Path) -> None:
     except OSError as error:
         raise CommandError(
             f"cannot write the results of {printable(path.name)} into {output} ({error.strerror}); "
-            "what was finished before is kept"
+            "earlier results are kept"
         ) from None

@@ -23,4 +23,6 @@ def gradescope(
     known = this_course().named(assignment)
     release_notebook(known)
     write_whole(output, build(known))
-    Say(quiet)(f"{output}: upload it as the autograder; it holds the answers and the course secret, so keep it private")
+    Say(quiet)(
+        f"{output}: upload it as the autograder; it contains the answers and the course secret, so keep it private"
+    )

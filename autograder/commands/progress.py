@@ -36,12 +36,12 @@ def counting(what: str, total: int, quiet: bool, jobs: int | None = None) -> Ite
     except KeyboardInterrupt:
         finished = counts.total() - counts["fault"]
         raise KeyboardInterrupt(
-            f"{finished} of {total} are finished and kept; the same command, without --force, goes on with the rest"
+            f"{finished} of {total} are finished and kept; run the command again, without --force, to grade the rest"
         ) from None
 
 
 def state(counts: Counter[Outcome], total: int, jobs: int | None, seconds: float) -> str:
-    """How it stands after so many seconds, in words; time left by the rate so far, once each process has shown one."""
+    """The progress in words, with the time left by the rate so far, once each process has finished a notebook."""
     left = total - counts.total()
     fresh = counts.total() - counts["unchanged"]
     failed = counts["could-not-run"] + counts["fault"]

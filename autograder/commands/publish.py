@@ -16,8 +16,8 @@ CLUTTER = {".ipynb_checkpoints", "__pycache__", ".DS_Store"}
 
 
 def publish(
-    folder: Annotated[Path, typer.Argument(help="An empty folder, or one that was published before.")],
-    assignment: Annotated[list[str] | None, typer.Option(help="Only this assignment; may be repeated.")] = None,
+    folder: Annotated[Path, typer.Argument(help="An empty folder, or one that this command wrote before.")],
+    assignment: Annotated[list[str] | None, typer.Option(help="Publish only this assignment; may be repeated.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write what students may have: notebooks, data, packages, a README. Nothing else gets in."""
@@ -33,8 +33,8 @@ def publish(
     if unknown := _not_ours(target):
         shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         raise CommandError(
-            f"{folder} holds what was not published by this command, or was changed since: {shown}; name an empty "
-            "folder (in a git repository, one inside it), or move these files away"
+            f"{folder} contains files that this command did not write, or that changed since: {shown}; name an "
+            "empty folder (in a git repository, one inside it), or move these files away"
         )
     files = student_files(chosen)
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
@@ -48,7 +48,7 @@ def publish(
             refuse_leaks(built, chosen)
             swap(built, target)
     except OSError as error:
-        raise CommandError(f"cannot write {folder} ({error.strerror or error}); what was there is kept") from None
+        raise CommandError(f"cannot write {folder} ({error.strerror or error}); its files are kept") from None
     Say(quiet)(f"{folder}: {len(files)} files for students ({', '.join(one.name for one in chosen)})")
 
 

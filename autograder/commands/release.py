@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def release(
     assignment: AssignmentOrAll = None,
-    solutions: Annotated[bool, typer.Option(help="Build and run the solved notebooks, too.")] = True,
+    solutions: Annotated[bool, typer.Option(help="Also build and run the solved notebooks.")] = True,
     quiet: Quiet = False,
 ) -> None:
     """Build release/ and solutions/ from source/, and refuse a release that leaks."""

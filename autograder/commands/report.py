@@ -12,7 +12,7 @@ from autograder.course.course import this_course
 
 def report(
     assignment: AssignmentName,
-    anonymous: Annotated[bool, typer.Option("--anonymous", help="Without anybody's name.")] = False,
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Leave out all names.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="The HTML file to write.", show_default="results/report/NAME.html")
     ] = None,

@@ -15,7 +15,9 @@ from autograder.files import write_whole
 
 def verify(
     assignment: AssignmentOrAll = None,
-    quick: Annotated[bool, typer.Option(help="One wrong version a clause: under a minute an assignment.")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="Try one wrong version for each clause: under a minute for each assignment.")
+    ] = False,
     jobs: Jobs = None,
     output: Annotated[Path, typer.Option(help="Folder for NAME.html.")] = Path("results/verify"),
     quiet: Quiet = False,
@@ -62,7 +64,7 @@ def verify(
             fingerprints.write(one, prints, made_from)
         elif old := fingerprints.stale(one):
             told.print(
-                f"{one.name}: pages name no mistake of {', '.join(old)} until `autograder verify "
+                f"{one.name}: feedback pages name no mistake of {', '.join(old)} until `autograder verify "
                 f"{one.name}` has run, without --quick",
                 markup=False, soft_wrap=True,
             )  # fmt: skip
@@ -76,4 +78,4 @@ def verify(
         if not proof.holds:
             broken.append(one.name)
     if broken:
-        raise CommandError(f"the graders of {', '.join(broken)} are not proven: see the lines that begin with '-'")
+        raise CommandError(f"the hidden tests of {', '.join(broken)} have faults: see the lines that begin with '-'")

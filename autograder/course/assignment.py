@@ -62,7 +62,7 @@ class Assignment:
         return f"{cell}-tests"
 
     def all_upstream(self, cell: str) -> tuple[str, ...]:
-        """Every cell that `cell` rests on, directly or through others, in the notebook's order."""
+        """Every cell upstream of `cell`, directly or through others, in the notebook's order."""
         found: set[str] = set()
         waiting = list(self.upstream[cell])
         while waiting:

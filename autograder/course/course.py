@@ -53,7 +53,7 @@ def course_at(root: Path) -> Course:
 
 
 def this_course() -> Course:
-    """The course that commands work on: in `$COURSE_ROOT`, else the checkout that this package stands in."""
+    """The course that commands work on: in `$COURSE_ROOT`, else the checkout that contains this package."""
     chosen = os.environ.get(VARIABLE)
     return course_at(Path(chosen).absolute() if chosen else Path(__file__).resolve().parents[2])
 

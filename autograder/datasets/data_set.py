@@ -44,7 +44,7 @@ class DataSet:
         return "\t".join(self.columns)
 
     def lines(self, examples: Iterable[Any]) -> list[str]:
-        """Tab-separated rows, one a line. Raises ValueError for a field that cannot stand in one."""
+        """Tab-separated rows, one a line. Raises ValueError for a field that a row cannot contain."""
         return ["\t".join(map(_field, self.row(example))) for example in examples]
 
 

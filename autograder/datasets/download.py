@@ -49,7 +49,7 @@ def fetch(name: str, quiet: bool = True, download: Downloader = download_distrib
         raise
     except OSError as error:
         raise DataError(
-            f"{name}: cannot use the cache {folder} ({error.strerror or error}); make room or set COURSE_CACHE to "
+            f"{name}: cannot use the cache {folder} ({error.strerror or error}); free space, or set COURSE_CACHE to "
             "another folder"
         ) from error
     return folder
@@ -105,7 +105,7 @@ def check(path: Path, sha256: str, what: str) -> None:
     if found != sha256:
         raise DataError(
             f"{what} has SHA-256 {found[:12]}..., the manifest says {sha256[:12]}...; nothing was kept: try again, and "
-            "if it stays so, the package index hands out another file"
+            "if this happens again, the package index has a different file"
         )
 
 

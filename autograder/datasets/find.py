@@ -24,7 +24,7 @@ def data_set(assignment: Assignment, name: str) -> DataSet:
 
 
 def data_sets_of(assignment: Assignment) -> tuple[DataSet, ...]:
-    """The data sets whose public rows stand beside the assignment's notebook."""
+    """The data sets whose public rows are beside the assignment's notebook."""
     return tuple(data_set(assignment, name) for name in assignment.data_sets)
 
 

@@ -51,7 +51,7 @@ def prepare_model(name: str, cache: Path, quiet: bool = True) -> Path:
             put_in_place(new, folder, Path(scratch, "old"))
     except OSError as error:
         raise DataError(
-            f"{name}: cannot write {folder} ({error.strerror or error}); make room or set COURSE_CACHE to another "
+            f"{name}: cannot write {folder} ({error.strerror or error}); free space, or set COURSE_CACHE to another "
             "folder"
         ) from error
     report(f"{name}: checked and kept in {folder}", quiet)

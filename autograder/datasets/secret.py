@@ -34,8 +34,8 @@ def course_secret(root: Path) -> bytes:
         ) from error
     if not re.fullmatch(rb"[0-9a-f]{64}\s*", text):
         raise DataError(
-            f"course secret: {path} is damaged (not 64 hexadecimal digits); restore it, or delete it to have all "
-            "hidden data made anew"
+            f"course secret: {path} is damaged (not 64 hexadecimal digits); restore it, or delete it to draw new "
+            "hidden data"
         )
     return bytes.fromhex(text.decode().strip())
 

@@ -46,7 +46,7 @@ def samples_of(assignment: Assignment) -> tuple[Sample, ...]:
 
 
 class NotASample(Fault):
-    """A real student's work stands where a sample would go. One line."""
+    """A real student's work is where a sample would be written. One line."""
 
 
 def place_samples(assignment: Assignment, submitted: Path) -> list[Sample]:

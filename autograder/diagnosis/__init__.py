@@ -1,1 +1,1 @@
-"""Name the mistake: compare what a failing component gives with what known wrong versions give on the same inputs."""
+"""Name the mistake: compare the values of a failing component with those of known wrong versions on the same inputs."""

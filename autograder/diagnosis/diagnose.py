@@ -72,4 +72,4 @@ def _words(assignment: Assignment, diagnosis: Diagnosis) -> str:
     if len(found) == 1:
         return f"Likely mistake: {found[0].mistake} {found[0].hint}"
     choices = " ".join(f"({letter}) {one.mistake}" for letter, one in zip("abc", found, strict=False))
-    return f"Likely one of these mistakes, which look the same here: {choices} {found[0].hint}"
+    return f"Likely one of these mistakes, which cannot be told apart here: {choices} {found[0].hint}"

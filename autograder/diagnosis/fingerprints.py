@@ -97,7 +97,7 @@ def digests(assignment: Assignment) -> dict[str, str]:
 
 
 def stale(assignment: Assignment) -> list[str]:
-    """Components whose mistakes are not named, for their fingerprints are missing or follow from something older."""
+    """Components whose mistakes are not named, because their fingerprints are missing or out of date."""
     made = _file(path_of(assignment))
     return [cell for cell, now in digests(assignment).items() if made.get(cell, {}).get("digest") != now]
 

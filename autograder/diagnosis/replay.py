@@ -39,7 +39,7 @@ class Recorded:
 
 @dataclass
 class Recorder:
-    """Stands where `inner` stands, and keeps every request with its answer."""
+    """Takes the place of `inner`, and records every request with its answer."""
 
     inner: Answering
     kept: list[tuple[str, float, dict[str, Any], Any]] = field(default_factory=list)

@@ -101,7 +101,7 @@ def changed(right: Sketch, differing: Sketch) -> Sketch:
 
 
 def _raised(answer: Sketch) -> str:
-    """The type of the error that stands in place of an answer, else nothing."""
+    """The type of the error that was given in place of an answer, else nothing."""
     text = str(answer.get("", ""))
     return text.removeprefix("raised ").split(":")[0] if text.startswith("raised ") else ""
 
@@ -164,7 +164,7 @@ def _walk(value: Any, path: str, leaves: Sketch) -> None:
 
 
 def _numbers(values: torch.Tensor, path: str, leaves: Sketch, kind: str) -> None:
-    """[kind, length, projections...]; what is not finite stands as text beside it."""
+    """[kind, length, projections...]; what is not finite is text beside it."""
     flat = values.detach().flatten()
     flat = flat[:: -(-flat.numel() // SAMPLE) or 1].to(torch.float64)
     finite = torch.isfinite(flat)

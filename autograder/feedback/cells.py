@@ -12,8 +12,8 @@ from autograder.feedback.outputs import new_output
 from autograder.results.result import CellOutcome, Result, TestOutcome
 
 OUTCOMES = {"passed": "passed", "failed": "failed", "could-not-run": "could not run"}
-FOLLOW_THROUGH = "Counted although an earlier part is wrong: with that part put right, yours works."
-NOT_RERUN = "Stored in the notebook that was handed in; this cell was not run again."
+FOLLOW_THROUGH = "This test counts, although an earlier part is wrong: with a correct version of that part, it passes."
+NOT_RERUN = "These outputs are from the notebook that was handed in; this cell was not run again."
 BANNER_ID = "feedback-summary"
 OURS = {"course": "picture"}  # metadata of a picture that grading has drawn
 
@@ -100,7 +100,7 @@ def _summary(result: Result) -> NotebookNode:
     lines = [f"**Graded automatically: {number(result.score)} of {number(result.max_score)} points.**"]
     if result.status == "could-not-run":
         lines = ["**This submission could not be graded.**", _literal(result.error or "No reason was recorded.")]
-    lines += ["Written answers are marked by a person; until then they count 0."]
+    lines += ["Written answers are marked by hand; until then they count 0 points."]
     if result.status == "graded":
         shown = "again from top to bottom" if result.execute == "all" else "again, except the demonstrations"
         lines.append(f"The notebook's cells were run {shown}. Each test cell below lists what was tested.")

@@ -1,4 +1,4 @@
-"""Reduce a notebook that a student had a hand in to what may stand on a page."""
+"""Reduce a notebook that a student changed to what a feedback page may show."""
 
 import re
 from itertools import islice

@@ -120,7 +120,7 @@ def as_typed(source: str) -> str:
 
 
 def _kept(name: str, value: str) -> str | None:
-    """The value of an attribute as it may stand on the page, or None."""
+    """The value of an attribute as the page may show it, or None."""
     if name == "style":
         aligned = ALIGNMENT.search(value)
         return f"text-align:{aligned[1]}" if aligned else None

@@ -19,7 +19,7 @@ SAYS = {"passed": "passed", "failed": "failed", "could-not-run": "failed"}
 def results(result: Result) -> dict[str, Any]:
     """One submission's results: a test for each hidden test, and what the student should know first."""
     tests = [_test(cell, outcome, test) for cell, outcome in result.cells.items() for test in outcome.tests]
-    said = result.error or "Written answers are marked by a person and are not part of this score."
+    said = result.error or "Written answers are marked by hand and are not part of this score."
     return {
         "score": round(sum(clamped_score(outcome) for outcome in result.cells.values()), 6),
         "execution_time": round(result.seconds, 2),
@@ -35,7 +35,12 @@ def results(result: Result) -> dict[str, Any]:
 def nothing_to_grade(found: list[str], wanted: str) -> dict[str, Any]:
     """Results of a submission without exactly one notebook."""
     what = f"There are several notebooks ({', '.join(sorted(found)[:5])})" if found else "There is no notebook"
-    return {"score": 0, "output": f"{what}: hand in {wanted} alone.", "output_format": "text", "tests": []}
+    return {
+        "score": 0,
+        "output": f"{what}: hand in {wanted} and no other notebook.",
+        "output_format": "text",
+        "tests": [],
+    }
 
 
 def not_readable() -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Execution:
                 self._restart()
 
     def finish(self) -> None:
-        """Run what stands after the last test cell, for its outputs."""
+        """Run the cells after the last test cell, for their outputs."""
         if self.cells:
             self._places["the end"] = len(self.cells)
             self.reach("the end")
@@ -136,7 +136,7 @@ class Execution:
         return not is_demo(cell) or (self.mode == "all" and index not in self.runs)
 
     def _bind(self, index: int) -> None:
-        """Bind the stand-ins of all cells so far: again after each cell, since any cell can bind the names anew."""
+        """Bind the stand-ins of all cells so far: again after each cell, since any cell can rebind the names."""
         assert self.stand_ins is not None
         so_far = [n for cell, names in self.stand_ins.names.items() if self._places[cell] <= index for n in names]
         if so_far:

@@ -162,7 +162,7 @@ def _diagnosis(work: Work, found: Pass, judged: dict[str, Verdict], hidden: Exec
 
 
 def _wants_demos(hidden: Pass, prepared: Prepared) -> bool:
-    """Whether a component failed for want of a name that only a demonstration defines."""
+    """Whether a component failed because it lacks a name that only a demonstration cell defines."""
     wanted = {
         f.error.text.split("'")[1]
         for f in hidden.findings

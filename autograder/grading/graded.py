@@ -1,4 +1,4 @@
-"""A graded submission as it is handed on; nothing here needs torch, so that who only records imports none."""
+"""A graded submission for those who record it; nothing here needs torch, so that recording does not import it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,7 @@
 """What a student reads about a test that did not pass.
 
-Two passes speak here. The hidden pass gives fixed texts only. The public pass runs the same test on inputs that are no
-secret, in a worker that never saw the hidden ones: its numbers and the text of its errors may be shown.
+A message comes from two passes. The hidden pass gives fixed texts only. The public pass runs the same test on public
+inputs, in a worker that never saw hidden ones, so its numbers and the texts of its errors may be shown.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class MessageSources:
     shown: Execution
 
 
-NOT_THERE = "This holds, but it counts only together with right values, and those are not right yet."
+NOT_THERE = "This test passes, but earns points only once the values are right."
 
 
 def followed_through(upstream: tuple[str, ...], assignment: Assignment) -> str:
     """The fixed text of a test that passes once the parts below it are right."""
     names = ", ".join(f"`{n}`" for cell in upstream for n in assignment.defines[cell])
-    return f"This holds with a working {names} in place of yours, so its points are yours."
+    return f"This test passes with a correct {names} in place of yours, so you get its points."
 
 
 def message(hidden: Finding, public: Finding | None, assignment: Assignment, sources: MessageSources) -> str:
@@ -45,7 +45,9 @@ def _fixed_text(finding: Finding, assignment: Assignment, sources: MessageSource
         case Raised() as error if error.type_name == "Missing":
             return _missing(finding.cell, assignment, sources)
         case Raised():
-            return "Your code raised an error on these inputs; it did not on public ones that were tried afterwards."
+            return (
+                "Your code raised an error on hidden inputs, but not on the public inputs that were tried afterwards."
+            )
         case error:
             return _stopped(finding, error, assignment, sources)
 
@@ -73,17 +75,17 @@ def _stopped(finding: Finding, error: BaseException | None, assignment: Assignme
             hung = [c for c in assignment.all_upstream(finding.cell) if sources.timeouts.get(c)]
             text = f"The code of the cell {finding.cell} did not finish within {error.seconds:g} s."
             if hung:
-                return join(text, f"It calls {hung[0]}, which did not finish either: look there first.")
+                return join(text, f"It depends on the cell {hung[0]}, which did not finish either: look there first.")
             return join(text, "Look for a loop that never ends.")
         case OutOfTime():
-            return f"Not run: the {limits.TOTAL_SECONDS:g} s that a submission may take were used up before."
+            return f"Not run: the submission had already used all of its {limits.TOTAL_SECONDS:g} s."
         case OverLimit() as over:
             return f"The code of the cell {finding.cell} {over}."
         case Died():
-            return f"The process ended while the cell {finding.cell} was tested: too much memory, or a call that exits."
+            return f"The process ended while the cell {finding.cell} was tested: too much memory, or a call of exit?"
         case WorkerError():
             return "The code could not be run."
-    return "What your code gave could not be compared with what the contract asks for: look at its type and shape."
+    return "The result of your code could not be compared with the expected one: check its type and shape."
 
 
 def _missing(cell: str, assignment: Assignment, sources: MessageSources) -> str:

@@ -9,7 +9,7 @@ from autograder import limits
 from autograder.feedback.outputs import new_output
 
 LINE = (
-    f"(More is not shown: all cells together may show {limits.SHOWN_PICTURE_BYTES // 2**20} MB of pictures and "
+    f"(The rest is not shown: all cells together may show {limits.SHOWN_PICTURE_BYTES // 2**20} MB of pictures and "
     f"{limits.SHOWN_CHARACTERS // 10**6} million characters.)"
 )
 

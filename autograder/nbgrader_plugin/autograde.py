@@ -122,14 +122,14 @@ def _folders(
     if students is not None:
         if unknown := sorted(set(students) - found.keys()):
             names = ", ".join(map(printable, unknown))
-            raise FileNotFoundError(f"no submission of {assignment.name} in submitted/ by: {names}")
+            raise FileNotFoundError(f"submitted/ has no submission of {assignment.name} by: {names}")
         found = {student: found[student] for student in students}
     odd: dict[str, str] = {}
     for student, folder in found.items():
         if not STUDENT.fullmatch(student):
             odd[student] = "a folder's name may have letters, digits, and . _ @ + -"
         elif not folder.is_dir() or not folder.resolve().is_relative_to(submitted.resolve()):
-            odd[student] = f"submitted/{student}/{assignment.name} is no folder inside submitted/"
+            odd[student] = f"submitted/{student}/{assignment.name} is not a folder inside submitted/"
     return {student: folder for student, folder in found.items() if student not in odd}, odd
 
 

@@ -77,7 +77,7 @@ def marks(course: Path, roster: Roster = UNKNOWN, on_damaged: OnDamaged = _ignor
     Marks come from the gradebook alone, so a damaged result file costs nothing but its `status`.
     """
     if not (course / "gradebook.db").is_file():
-        raise FileNotFoundError("there is no gradebook.db: grade something first")
+        raise FileNotFoundError("there is no gradebook.db: grade a submission first")
     config, granted = course_config(course, course), extensions(course / "submitted")
     listed = {student.id: student for student in roster.students}
     with open_gradebook(database_url(course)) as gradebook:

@@ -66,9 +66,9 @@ def late_penalty(submission: SubmittedAssignment, config: Config, granted: Exten
 
 
 class PercentADay(LateSubmissionPlugin):
-    """Takes a share of the score for each day begun; see `nbgrader_config.py`."""
+    """Takes a share of the score for each day or part of a day; see `nbgrader_config.py`."""
 
-    percent = Float(10.0, help="of the score, for each day begun").tag(config=True)
+    percent = Float(10.0, help="of the score, for each day or part of a day").tag(config=True)
     grace_minutes = Float(15.0, help="that cost nothing").tag(config=True)
 
     def late_submission_penalty(self, student_id: str, score: float, total_seconds_late: float) -> float:

@@ -32,7 +32,7 @@ def only_grader(course: Path) -> Iterator[None]:
             file.seek(0)
             who = file.read(20).strip()
             raise CourseBusy(
-                f"another grader is at work in this course (process {who or 'unknown'}): wait until it is done"
+                f"another command is writing to this course (process {who or 'unknown'}): wait until it has finished"
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

@@ -64,7 +64,7 @@ def build_solution(
     target, beside = assignment.solution.parent, released or assignment.release.parent
     if execute and not beside.is_dir():
         raise FileNotFoundError(
-            f"release/{assignment.name} is missing: the solution runs beside its data; build it first"
+            f"release/{assignment.name} is missing: the solved notebook needs its data; build it first"
         )
     with staging(target) as stage:
         _lay_out(assignment, stage, progress)

@@ -1,4 +1,4 @@
-"""Links for courses whose releases stand in a public repository: open the notebook in Colab, fetch its data there."""
+"""Links for courses whose releases are in a public repository: open the notebook in Colab, fetch its data there."""
 
 from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode

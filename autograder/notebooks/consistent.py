@@ -111,9 +111,9 @@ def _manifest(assignment: Assignment, cells: dict[str, NotebookNode]) -> Iterato
     for cell, below in assignment.upstream.items():
         for other in below:
             if other not in assignment.upstream:
-                yield f"{table}: '{cell}' rests on '{other}'{_no_such(other, cells)}"
+                yield f"{table}: '{cell}' has '{other}' in upstream{_no_such(other, cells)}"
     for cell in (cell for cell, names in assignment.defines.items() if not names and cell in cells):
-        yield f"{table}: [cells.{cell}] lacks `defines`, the names that '{cell}' must define; add it"
+        yield f"{table}: [cells.{cell}] has no `defines`; add the names that '{cell}' must define"
     for cell, names in assignment.defines.items():
         defined = defined_names(cells[cell].source, BoundedParser()) if cell in cells else set(names)
         for name in sorted(set(names) - defined):
@@ -127,11 +127,11 @@ def _compared(where: str, named: Collection[str], cells: Collection[str]) -> Ite
         yield f"{where} names '{name}'{_no_such(name, missing)}"
         missing = [cell for cell in missing if cell not in get_close_matches(name, missing, 1)]
     for cell in missing:
-        yield f"{where} lacks '{cell}', which is a cell to fill in; add it"
+        yield f"{where} does not have the solution cell '{cell}'; add it"
 
 
 def _no_such(name: str, known: Collection[str]) -> str:
-    return f", but the notebook has no such cell to fill in; {_meant(name, known)}"
+    return f", but the notebook has no such solution cell; {_meant(name, known)}"
 
 
 def _meant(name: str, known: Collection[str]) -> str:
@@ -144,8 +144,8 @@ def _markers(source: Path, cells: dict[str, NotebookNode]) -> Iterator[str]:
         edges = [line.strip() for line in cell.source.splitlines() if line.strip() in EDGES]
         if not edges or edges != list(EDGES) * (len(edges) // 2):
             yield (
-                f"{source.name}: '{name}' needs a line `{EDGES[0]}` and, below it, `{EDGES[1]}`, each alone on its "
-                "line; without them students get an empty cell"
+                f"{source.name}: '{name}' needs a line `{EDGES[0]}` and, below it, `{EDGES[1]}`, each on a line of its "
+                "own; without them students get an empty cell"
             )
 
 
@@ -153,7 +153,7 @@ def _test_cells(source: Path, tests: set[str], cells: Collection[str]) -> Iterat
     wanted = {f"{name}-tests" for name in cells}
     for name in sorted(wanted - tests):
         close = get_close_matches(name, tests - wanted, 1)
-        said = f"rename '{close[0]}'" if close else 'write it, with "grade": true and its points'
+        said = f"rename '{close[0]}'" if close else 'write it, with "grade": true and points'
         yield f"{source.name}: '{name.removesuffix('-tests')}' has no test cell '{name}'; {said}"
 
 
@@ -163,8 +163,8 @@ def _hidden_tests(tests: list[MarkedTest], cells: Collection[str]) -> Iterator[s
             yield f"{one.file.name}: {one.name} does not say its points; write @pytest.mark.points(POINTS, cell=CELL)"
         for name in one.unknown:
             close = get_close_matches(name, FIXTURES, 1)
-            meant = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(FIXTURES)}"
-            yield f"{one.file.name}: {one.name} asks for '{name}', which no hidden test is given; {meant}"
+            meant = f"did you mean '{close[0]}'?" if close else f"use one of: {', '.join(FIXTURES)}"
+            yield f"{one.file.name}: {one.name} asks for '{name}', which is not a fixture of hidden tests; {meant}"
     for file, cell in dict.fromkeys((one.file, one.cell) for one in tests if one.cell is not None):
         if cell not in cells:
             yield f"{file.name} tests '{cell}'{_no_such(cell, cells)}"

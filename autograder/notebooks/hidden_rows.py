@@ -1,4 +1,4 @@
-"""Hidden data as texts to search for in a release, and the rows that may stand in one."""
+"""Hidden data as texts to search for in a release, and the rows that it may contain."""
 
 import base64
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ def withheld(data_sets: Iterable[DataSet], root: Path) -> list[Withheld]:
 
 
 def like_hidden(text: str, visible: str, data_sets: Iterable[DataSet]) -> Iterator[str]:
-    """Texts that a data set takes for hidden ones, but for those that stand in `visible` anyway."""
+    """Texts that a data set takes for hidden ones, except those that are in `visible` anyway."""
     for data_set in data_sets:
         for one in data_set.hidden_in(text):
             if one not in visible:

@@ -24,7 +24,7 @@ LARGEST_FILE = 20 * 2**20
 
 @dataclass(frozen=True)
 class Leak:
-    """`where` is a file of the release and, in a notebook, its cell; `what` says what stands there."""
+    """`where` is a file of the release and, in a notebook, its cell; `what` says what was found there."""
 
     where: str
     what: str
@@ -44,7 +44,7 @@ class ReleaseRefused(Fault):
 
 @dataclass(frozen=True)
 class Place:
-    """A text of the release, and where it stands."""
+    """A text of the release, and its place."""
 
     where: str
     text: str
@@ -86,7 +86,7 @@ def _unexpected(path: Path, name: str, assignment: Assignment) -> Iterator[str]:
     elif not stat.S_ISREG(mode):
         yield "not an ordinary file"
     elif path.suffix not in FILE_TYPES:
-        yield f"a file of a kind that no release holds ({path.suffix or 'no suffix'})"
+        yield f"a file of a kind that no release may contain ({path.suffix or 'no suffix'})"
     elif path.suffix == ".ipynb" and name != assignment.release.name:
         yield "a notebook beside the released one"
     elif path.suffix == ".tsv" and path.name not in PUBLIC_SPLITS:

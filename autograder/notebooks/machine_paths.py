@@ -1,4 +1,4 @@
-"""Paths that tell whose machine a text comes from: find them, or put a plain word in their place."""
+"""Paths that show from whose machine a text comes: find them, or replace them by a plain word."""
 
 import re
 import sys

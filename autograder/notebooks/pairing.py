@@ -40,7 +40,7 @@ def as_text(notebook: NotebookNode, name: str = "the notebook") -> str:
     for i, cell in enumerate(copy.cells):
         if cell.get("attachments"):
             raise NotPaired(
-                f"{name}, cell {_label(cell, i)}: a pasted picture has no place in the text form; use a file"
+                f"{name}, cell {_label(cell, i)}: a pasted picture cannot be part of the text form; use a file"
             )
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in KEPT}
     return jupytext.writes(copy, fmt=PERCENT)
@@ -96,7 +96,7 @@ def _read(path: Path) -> NotebookNode:
     try:
         return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
     except Exception:  # a damaged notebook can break the reader in any way
-        raise NotPaired(f"{path.name} is not a notebook: delete it, and it is made anew from {path.stem}.py") from None
+        raise NotPaired(f"{path.name} is not a notebook: delete it, and it is made again from {path.stem}.py") from None
 
 
 def _differences(text: str, other: str) -> list[str]:

@@ -42,7 +42,7 @@ def read_submission(path: Path) -> NotebookNode:
     except Unreadable:
         raise
     except Exception as error:  # a damaged notebook can break the converters in any way
-        raise Unreadable(f"not a notebook that can be understood ({type(error).__name__})") from None
+        raise Unreadable(f"a notebook that cannot be read ({type(error).__name__})") from None
 
 
 def _content(path: Path) -> bytes:

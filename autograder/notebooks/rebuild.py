@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from autograder.course.assignment import Assignment
 from autograder.limits import PARSED_CHARACTERS, PARSED_IN_ALL
 
-MUCH_CODE = "Of so much added code only lines that begin with def or class were searched for what is missing."
+MUCH_CODE = "There is so much added code that only lines that begin with def or class were searched for missing cells."
 
 
 class WrongNotebook(Exception):

@@ -29,6 +29,6 @@ def _lines(cell: NotebookNode, asked: int) -> Iterator[str]:
         return
     paragraphs = [p for p in re.split(r"\n\s*\n", text) if len(p.split()) > 5]
     if len(paragraphs) < asked:
-        yield f"The answer {name} has {len(paragraphs)} of the {asked} paragraphs that are asked for."
+        yield f"The answer {name} has {len(paragraphs)} of the {asked} paragraphs that the task asks for."
     if asked > 1 and not CITED.search(text) and not cell.get("attachments"):
-        yield f"The answer {name} cites no result of the notebook."
+        yield f"The answer {name} mentions no result of the notebook."

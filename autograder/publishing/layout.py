@@ -12,8 +12,8 @@ FOLDER = """
 
 {tree}
 
-`release/` and `autograder/` are for the check: leave them as they are. The data in a notebook's folder have a README of
-their own: where they come from and under which terms.
+`release/` and `autograder/` are for the check: do not change them. The data in a notebook's folder has a README of
+its own, which says where the data comes from and under which terms.
 """
 ENVIRONMENT = """\
 # conda env create --file environment.yml
@@ -53,7 +53,7 @@ def _released(folder: Path) -> dict[str, bytes]:
     found = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
     seen = {name: path for name, path in found.items() if not any(part.startswith(".") for part in name.parts)}
     if links := [name.as_posix() for name, path in seen.items() if path.is_symlink()]:
-        raise ReleaseRefused(f"release/{folder.name}/{links[0]} is a link: build the release anew")
+        raise ReleaseRefused(f"release/{folder.name}/{links[0]} is a link: build the release again")
     return {name.as_posix(): path.read_bytes() for name, path in seen.items() if path.is_file()}
 
 
@@ -73,8 +73,8 @@ def _tree(chosen: list[Assignment]) -> str:
     rows |= {
         "environment.yml": "the packages for conda",
         "requirements.txt": "the packages for pip, with their versions",
-        "release/": "the notebooks as they were handed out",
-        "autograder/": "the program behind the check",
+        "release/": "the notebooks as you got them",
+        "autograder/": "the program behind `autograder check`",
     }
     wide = max(map(len, rows)) + 2
     return "\n".join(f"    {name:<{wide}}{what}" for name, what in rows.items())

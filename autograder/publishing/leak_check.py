@@ -28,7 +28,7 @@ def refuse_leaks(folder: Path, chosen: Sequence[Assignment]) -> None:
         withheld += solutions(source) + hidden_tests(one.graders, source)
     rest = [p for p in sorted(folder.rglob("*")) if p.is_file() and not any(p.is_relative_to(c) for c in checked)]
     if found := [leak for path in rest for leak in _leaks(path, path.relative_to(folder).as_posix(), withheld, root)]:
-        raise ReleaseRefused("\n  ".join(["nothing was published, for these places leak:", *map(str, found)]))
+        raise ReleaseRefused("\n  ".join(["nothing was published, because these places leak:", *map(str, found)]))
 
 
 def _leaks(path: Path, name: str, withheld: list[Withheld], root: Path) -> list[Leak]:

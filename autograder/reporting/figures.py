@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG with an alternative text. No name of a student stands in one."""
+"""The report's pictures, as SVG with an alternative text. They contain no student's name."""
 
 import io
 import math
@@ -93,7 +93,7 @@ def marks(results: ClassResults) -> Picture:
 
 
 def _tall(results: ClassResults) -> float:
-    """Height of the two pictures that stand side by side."""
+    """Height of the two pictures that are side by side."""
     return max(2.6, 0.9 + 0.26 * len(results.assignment.upstream))
 
 

@@ -57,7 +57,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class ToMark:
-    """A written answer, and the students whose answer waits for a person."""
+    """A written answer, and the students whose answer is not marked yet."""
 
     cell: str
     students: tuple[str, ...]

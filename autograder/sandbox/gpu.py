@@ -81,13 +81,13 @@ def reason_against(
     if not usable and (every := sorted(devices.glob("nvidia[0-9]*"))) and visible is None:
         return f"{every[0]} cannot be opened ({_refusal(every[0])}): give this process access to it"
     if not usable:
-        chosen = f" among {VISIBLE}={visible} (numbers are understood)" if visible is not None else ""
+        chosen = f" among {VISIBLE}={visible} (only numbers are understood)" if visible is not None else ""
         return f"there is no {devices}/nvidia0 or other GPU{chosen}: grade on a machine with a GPU"
     for file in device_files(usable[0]):
         if refused := _refusal(file):
             return f"{file} cannot be opened ({refused}): give this process access to it"
         if by_anyone and file.stat().st_mode & 0o006 != 0o006:
-            return f"{file} is closed to the user without rights that student code runs as: chmod 0666 {file}"
+            return f"{file} cannot be used by the unprivileged user that runs student code: chmod 0666 {file}"
     if cuda is None:
         return "this torch was built without CUDA: install a build with CUDA"
     return None

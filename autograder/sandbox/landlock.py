@@ -93,7 +93,7 @@ def works() -> str | None:
     if landlock_rules.abi() == 0:
         return "the kernel has no Landlock"
     if needs_search() and not _may_search():
-        return f"other users may not enter {sys.prefix} or {sys.base_prefix}"
+        return f"other users cannot enter {sys.prefix} or {sys.base_prefix}"
     return None
 
 

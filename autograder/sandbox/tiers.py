@@ -19,7 +19,7 @@ class NoGpu(NoSandbox):
 
 
 def choose(wanted: Literal["auto", "none"], root: Path) -> Tier:
-    """The strongest tier that works here, for the course in `root`; `none` only where it was asked for.
+    """The strongest tier that works here, for the course in `root`; `none` only on request.
 
     Raises NoSandbox, NoGpu among them.
     """
@@ -28,7 +28,7 @@ def choose(wanted: Literal["auto", "none"], root: Path) -> Tier:
     if wanted == "none":
         return "none"
     if inside := next((p for p in bubblewrap.readable() if root.is_relative_to(p)), None):
-        raise NoSandbox(f"the course lies in {inside}, which student code can read: put it in a folder of its own")
+        raise NoSandbox(f"the course is in {inside}, which student code can read: move it to a folder of its own")
     no_namespaces = bubblewrap.works()
     if no_namespaces is None:
         return "namespaces"
@@ -37,7 +37,7 @@ def choose(wanted: Literal["auto", "none"], root: Path) -> Tier:
         return "landlock"
     raise NoSandbox(
         f"no sandbox on this machine (namespaces: {no_namespaces}; Landlock: {no_landlock}): grade on Linux 5.13 or "
-        "newer, or in the container image, or pass --sandbox none for files of your own"
+        "newer, or in the container image, or use --sandbox none for your own files"
     )
 
 

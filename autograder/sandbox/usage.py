@@ -1,4 +1,4 @@
-"""How much memory and room on disk a worker's processes use, measured from outside."""
+"""How much memory and disk space a worker's processes use, measured from outside."""
 
 import contextlib
 import errno

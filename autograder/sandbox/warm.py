@@ -230,7 +230,7 @@ def child(seen: SandboxView, channel: int, confined: dict[str, object]) -> Child
 
 
 def _make_room() -> None:
-    """End the oldest parents that are idle, until there is room for another."""
+    """End the oldest idle parents until another one may start."""
     for seen in [seen for seen, parent in _parents.items() if parent.idle()]:
         if len(_parents) < MOST_PARENTS:
             return

@@ -1,4 +1,4 @@
-"""The watch on a worker: it ends one whose processes together use too much memory, or too much room for files."""
+"""The watch on a worker: it ends one whose processes together use too much memory or too much space for files."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class Watch:
         try:
             stored, files = self.inside.storage(processes)
         except Uncountable:
-            return "hid files in folders that cannot be read"
+            return "put files into folders that cannot be read"
         except OSError:  # files that change while they are counted must not hide memory
             stored, files = 0, 0
         if files > limits.SCRATCH_FILES:

@@ -1,4 +1,4 @@
-"""The command line that students have: one command. The instructors' one offers it, too."""
+"""The command line for students, which has one command. The instructors' command line has it, too."""
 
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
 
 
 class _Offered(TyperGroup):
@@ -14,7 +14,7 @@ class _Offered(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.commands:
-            stop(f"there is no '{args[0]}' here; what there is: python -m autograder check NOTEBOOK.ipynb")
+            stop(f"there is no command '{args[0]}' here; use: python -m autograder check NOTEBOOK.ipynb")
         return super().resolve_command(ctx, args)
 
 

@@ -87,7 +87,9 @@ def _assignment(notebook: NotebookNode, path: Path, name: str | None) -> Assignm
     best = max(shared, key=lambda one: (shared[one], path.stem.startswith(one.stem)))
     if not shared[best] and not path.stem.startswith(best.stem):
         known = ", ".join(course.assignments)
-        raise CannotCheck(f"{path}: this is no notebook of the course; if it is, say which: --assignment with {known}")
+        raise CannotCheck(
+            f"{path}: this is not a notebook of the course; if it is, say which one with --assignment ({known})"
+        )
     return best
 
 
@@ -98,7 +100,7 @@ def _release(assignment: Assignment) -> NotebookNode:
 
 
 def _folder(path: Path, assignment: Assignment) -> Path:
-    """Where the notebook runs: in its own folder if the data stand there, else beside the released notebook."""
+    """Where the notebook runs: in its own folder if it contains the data, else beside the released notebook."""
     own, released = path.absolute().parent, assignment.release.parent
     return released if (released / "data").is_dir() and not (own / "data").is_dir() else own
 
@@ -133,13 +135,13 @@ def _judged(source: str, name: str, cell: Ran | None, checks: Ran | None) -> tup
     if cell is not None and cell.undefined:
         return "failed", (f"The cell {name} does not define {' and '.join(cell.undefined)}.",)
     if checks is None:
-        return "failed", ("Not tried, because cells above did not finish.",)
+        return "failed", ("Not run, because cells above did not finish.",)
     held = tuple(line for line in checks.printed.splitlines() if line.startswith("ok: "))
     return ("ok", held) if checks.error is None else ("failed", (*held, checks.error))
 
 
 def _heading(notebook: NotebookNode, index: int) -> str:
-    """The last heading above a cell, as it stands there."""
+    """The last heading above a cell."""
     for cell in reversed(notebook.cells[:index]):
         if cell.cell_type == "markdown" and (found := re.findall(r"^#+\s+(.+)$", cell.source, re.MULTILINE)):
             return found[-1].strip()

@@ -25,17 +25,17 @@ def _tell(report: Report, console: Console, name: str) -> None:
     console.print(Text(f"{name} ({report.assignment}): the quick checks", style="bold"))
     for part in report.parts:
         _tell_part(part, console)
-    _list(console, "Missing before you hand in", "yellow", report.missing)
-    _list(console, "Worth a look", "cyan", report.notes)
+    _list(console, "Still missing before you hand in", "yellow", report.missing)
+    _list(console, "Please check", "cyan", report.notes)
     done = sum(part.state == "ok" for part in report.parts)
     console.print()
     if report.is_ready:
-        console.print(Text(f"All {done} quick checks hold and nothing is missing.", style="bold green"))
+        console.print(Text(f"All {done} quick checks pass and nothing is missing.", style="bold green"))
     else:
         console.print(Text(f"{done} of {len(report.parts)} parts pass their quick checks.", style="bold"))
     console.print(
-        "Quick checks are not the grade: hidden tests, which look at values and behaviour, decide the points.\n"
-        "Demonstrations and experiments were not run; run the notebook from top to bottom once before you hand it in."
+        "Quick checks do not decide the points: hidden tests do, which check values and behaviour.\n"
+        "Demonstrations and experiments were not run: run the notebook once from top to bottom before you hand it in."
     )
 
 

@@ -20,7 +20,7 @@ class Answering(Protocol):
 
     @property
     def generation(self) -> int:
-        """Grows when the notebook starts anew, and all objects that were made are gone."""
+        """Grows when the notebook is restarted, which loses all objects that were made."""
 
     @property
     def alive(self) -> bool:

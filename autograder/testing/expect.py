@@ -37,23 +37,21 @@ def tensor(
     what: str = "the output",
 ) -> torch.Tensor:
     """`value` if it is a finite tensor of that shape; any floating dtype will do unless `dtype` is given."""
-    first = what.split()[0]
-    name = what if len(first) == len(what) or "_" in first else what[:1].upper() + what[1:]  # code keeps its case
     if not isinstance(value, torch.Tensor):
-        raise Mistake(f"{name} is not a tensor.", "Look at what is returned or stored.", f"It is {described(value)}.")
+        raise Mistake(f"The type of {what} is wrong.", "It should be a tensor.", f"Yours is {described(value)}.")
     if shape is not None and tuple(value.shape) != tuple(shape):
         raise Mistake(
-            f"{name} has the wrong shape.",
+            f"The shape of {what} is wrong.",
             "Write the shape of each intermediate result beside its line.",
             f"Yours is {tuple(value.shape)}.",
         )
     if dtype is not None and value.dtype != dtype:
-        raise Mistake(f"{name} has the wrong dtype.", f"It should be {dtype}.", f"Yours is {value.dtype}.")
+        raise Mistake(f"The dtype of {what} is wrong.", f"It should be {dtype}.", f"Yours is {value.dtype}.")
     if dtype is None and not value.is_floating_point():
-        raise Mistake(f"{name} does not hold floating-point numbers.", "", f"Its dtype is {value.dtype}.")
+        raise Mistake(f"The dtype of {what} is not a floating-point dtype.", "", f"Yours is {value.dtype}.")
     if value.is_floating_point() and not bool(torch.isfinite(value).all()):
         raise Mistake(
-            f"{name} contains NaN or infinity.",
+            f"There is NaN or infinity in {what}.",
             "Look for a division by zero, a logarithm of zero or an exponential that overflows.",
         )
     return value
@@ -62,7 +60,7 @@ def tensor(
 def parts(value: Any, count: int, what: str) -> Sequence[Any]:
     """`value` if it is a tuple or list of `count` things; `what` says which, as in "(output, weights)"."""
     if not isinstance(value, tuple | list) or len(value) != count:
-        raise Mistake(f"The result is not {what}.", "Look at the return line.", f"It is {described(value)}.")
+        raise Mistake(f"The result is not {what}.", "Look at the return line.", f"Yours is {described(value)}.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Credit that does not fall twice for one mistake: a failed component is tested once more on working parts below it."""
+"""Follow-through credit: a failed component is tested once more on stand-ins, so that a mistake costs points once."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def cross(value: Any) -> Any:
 
 
 class InProcess:
-    """Stands where an `Execution` stands. `replaced` gives other texts for some of the reference's cells."""
+    """Takes the place of an `Execution`. `replaced` gives other texts for some of the reference's cells."""
 
     def __init__(
         self, assignment: Assignment, replaced: Mapping[str, str] | None = None, stand_ins: StandIns | None = None

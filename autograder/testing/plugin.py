@@ -29,8 +29,12 @@ def marker_of(item: pytest.Item) -> tuple[float, str, str | None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--submission", type=Path, help="the notebook to grade")
-    parser.addoption("--sandbox", default="auto", choices=["auto", "none"], help="none: only for files of your own")
-    parser.addoption("--execute", default="definitions", choices=["definitions", "all"], help="all: demonstrations too")
+    parser.addoption(
+        "--sandbox", default="auto", choices=["auto", "none"], help="none: without a sandbox, only for your own files"
+    )
+    parser.addoption(
+        "--execute", default="definitions", choices=["definitions", "all"], help="all: also run demonstration cells"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

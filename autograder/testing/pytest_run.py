@@ -38,7 +38,7 @@ def run_pass(current: Pass) -> Pass:
     if current.broken is not None:
         raise GraderFault(f"a hidden test could not be set up: {current.broken!r}") from current.broken
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise GraderFault(f"the graders did not run (pytest: {code!r}) {said.getvalue()[-2000:]}")
+        raise GraderFault(f"the hidden tests did not run (pytest: {code!r}) {said.getvalue()[-2000:]}")
     return current
 
 

@@ -1,4 +1,4 @@
-"""Working parts of ours that stand in for a student's, where a component is tested once more."""
+"""Stand-ins: our working components in place of a student's, with which a component is tested once more."""
 
 import ast
 from collections.abc import Iterable

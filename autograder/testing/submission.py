@@ -27,7 +27,7 @@ class Submission(Subject):
             self.execution.reach(self.assignment.test_cell(self.cell))
             self.generation = self.execution.generation
         if self.execution.generation != self.generation or not self.execution.alive:
-            raise Died("the worker was started anew")
+            raise Died("the worker was restarted")
         try:
             return self.execution.request(do, seconds, **fields)
         except TimedOut:
@@ -35,5 +35,5 @@ class Submission(Subject):
             raise
 
     def upstream_full(self) -> bool:
-        """Whether every cell that this component rests on has full points."""
+        """Whether every upstream cell of this component has full points."""
         return all(self.current.is_full(c) for c in self.assignment.all_upstream(self.cell))

@@ -1,1 +1,1 @@
-"""The misconception bank against the graders: what gets through, what is refused wrongly, what is named."""
+"""Try the hidden tests on the bank: what wrongly passes, what is wrongly refused, which mistakes are named."""

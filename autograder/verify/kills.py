@@ -33,14 +33,14 @@ class CorrectOutcome:
 
 
 def downstream(assignment: Assignment, cell: str) -> tuple[str, ...]:
-    """Cells that rest on `cell` and are tested on what stands there."""
+    """Cells downstream of `cell` whose tests use the student's version of it."""
     return tuple(
         c for c in assignment.upstream if cell in assignment.all_upstream(c) and c not in assignment.self_contained
     )
 
 
 def try_wrong(assignment: Assignment, number: int, *, prints: bool, follow: bool) -> WrongOutcome:
-    """Try wrong version `number` of an assignment: its own tests, and with `follow` those of what rests on it.
+    """Try wrong version `number` of an assignment: its own tests, and with `follow` those of all downstream components.
 
     Training to a target is tried only where nothing quicker catches the version.
     """
@@ -68,7 +68,7 @@ def _dragged(assignment: Assignment, version: Wrong, found: Pass) -> tuple[str, 
 
 
 def try_correct(assignment: Assignment, number: int, *, draws: int = 0) -> CorrectOutcome:
-    """Try correct variant `number`: its own tests, and those of everything that rests on it.
+    """Try correct variant `number`: its own tests, and those of all downstream components.
 
     Its own tests are tried with so many other `draws` of the hidden inputs, too: no course secret may refuse it.
     """

@@ -1,4 +1,4 @@
-"""Two mistakes at once: a wrong component must not score more because something below it is wrong, too."""
+"""Two mistakes at once: a wrong component must not score more because an upstream component is wrong, too."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from autograder.verify.trial import SEED, Tried, find, plain
 
 @dataclass(frozen=True)
 class PairsOutcome:
-    """All pairs of one wrong version with the wrong versions of what it rests on; `gains`: (upstream id, points)."""
+    """Pairs of one wrong version with the wrong versions of its upstream components; `gains`: (upstream id, points)."""
 
     id: str
     tried: int

@@ -53,7 +53,7 @@ class NotebookNamespace:
         return handle
 
     def resolve(self, value: Any) -> Any:
-        """`value` with every handle replaced by the object that it stands for."""
+        """`value` with every handle replaced by its object."""
         if isinstance(value, Handle):
             return self.kept[value.number]
         if isinstance(value, tuple | list):

@@ -15,18 +15,18 @@ SIZES = (
 )  # fmt: skip
 NO_SPECIALS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 CAUSES = {
-    "num_key_value_heads": "With grouped heads it is smaller than the number of query heads; a configuration that does "
-    "not name it has as many.",
-    "head_dim": "A value that the configuration states wins; without one it is the hidden size divided by the heads.",
-    "ffn_size": "It is the width between the two halves of the feed-forward part. GPT-2 calls it n_inner, and None "
+    "num_key_value_heads": "With grouped heads, it is smaller than the number of query heads; without an entry in the "
+    "configuration, both are equal.",
+    "head_dim": "Use the value of the configuration if it has one, else the hidden size divided by the heads.",
+    "ffn_size": "It is the width between the two layers of the feed-forward part. GPT-2 calls it n_inner, and None "
     "means four times the hidden size.",
-    "max_positions": "It is the longest sequence the model has positions for; the types call it by different names.",
+    "max_positions": "It is the longest sequence that has positions; model types use different names for it.",
     "total_parameters": "Count the elements of every parameter once. Buffers are not parameters.",
-    "trainable_parameters": "A parameter is trainable if it asks for a gradient.",
+    "trainable_parameters": "A parameter is trainable if it requires a gradient.",
     "parameter_bytes": "Each parameter takes its number of elements times the bytes of one element, which depends on "
     "its dtype. Buffers are not parameters.",
 }
-LOOK_AT_CONFIG = "Print model.config: the types have different names for the same thing."
+LOOK_AT_CONFIG = "Print model.config: model types use different names for the same size."
 
 
 def check(student, model, expected, which, cause=None):
@@ -89,7 +89,7 @@ def bert(draw, kind="bert", **changed):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_llama_sizes(student, draw):
-    """The sizes of a Llama-type model"""
+    """All sizes of a Llama-type model are right"""
     for model in (llama(draw), llama(draw, num_key_value_heads=None, num_attention_heads=4)):
         s = model.settings
         heads = s["num_attention_heads"]
@@ -103,18 +103,18 @@ def test_llama_sizes(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_head_dim(student, draw):
-    """A head_dim that the configuration states wins over hidden size by heads"""
+    """A head_dim in the configuration is used in place of hidden size divided by heads"""
     for model, head_dim, which in (
-        (llama(draw, head_dim=10), 10, "a Llama whose configuration states it"),
-        (llama(draw, head_dim=14), 14, "a Llama whose configuration states it"),
-        (llama(draw, head_dim=None), 8, "a Llama whose configuration does not state it"),
+        (llama(draw, head_dim=10), 10, "a Llama whose configuration sets it"),
+        (llama(draw, head_dim=14), 14, "a Llama whose configuration sets it"),
+        (llama(draw, head_dim=None), 8, "a Llama whose configuration does not set it"),
     ):
         check(student, model.in_worker(student), {"head_dim": head_dim}, which)
 
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_gpt2_sizes(student, draw):
-    """The sizes of a GPT-2-type model"""
+    """All sizes of a GPT-2-type model are right"""
     for inner in (None, draw.integer(90, 130)):
         model = gpt2(draw, n_inner=inner)
         s = model.settings
@@ -124,7 +124,7 @@ def test_gpt2_sizes(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_bert_sizes(student, draw):
-    """The sizes of a BERT-type model"""
+    """All sizes of a BERT-type model are right"""
     for kind in ("bert", "bert-lm"):
         model = bert(draw, kind)
         s = model.settings
@@ -136,7 +136,7 @@ def test_bert_sizes(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_parameter_counts(student, draw):
-    """All parameters are counted, and the trainable ones among them"""
+    """All parameters are counted, and so are the trainable ones"""
     for frozen in (("model.embed_tokens.weight", "model.norm.weight"), ("lm_head.weight",), ()):
         model = llama(draw)
         sizes = {name: p.numel() for name, p in model.model.named_parameters()}
@@ -147,7 +147,7 @@ def test_parameter_counts(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_tied_weights_and_bytes(student, draw):
-    """Tied weights are counted once, and the bytes are those of every parameter in its dtype"""
+    """Tied weights are counted once, and each parameter takes the bytes of its dtype"""
     keys = ("total_parameters", "trainable_parameters", "parameter_bytes")
     for model, which in (
         (gpt2(draw), "a GPT-2, whose output layer is tied to the embedding"),

@@ -27,7 +27,7 @@ def rows_of(student, answers, texts, *columns):
         all(type(one) is str for pair in pairs for one in pair)
         and sorted(pairs) == sorted((name, text) for name in answers for text in texts),
         "The table does not have one row for each tokenizer and text.",
-        "Its columns tokenizer and text hold the name as in the dict and the text as in the list.",
+        "The columns tokenizer and text contain the name from the dict and the text from the list.",
         f"Yours are {expect.described(pairs, 400)}.",
     )
     return dict(zip(pairs, zip(*(found[c] for c in columns), strict=True), strict=True)) if columns else {}
@@ -42,7 +42,7 @@ def check(student, answers, texts, column, value, symptom, cause):
             value(text, answers[name][text]),
             symptom,
             cause,
-            detail=f"For {text!r}, cut into {answers[name][text]}, it is {expect.described(found)}.",
+            detail=f"For {text!r}, cut into {answers[name][text]}, the entry is {expect.described(found)}.",
         )
 
 
@@ -85,7 +85,7 @@ def test_number_of_tokens(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL, role="value")
 def test_characters_per_token(student, draw):
-    """characters_per_token is the length of the text by the number of tokens"""
+    """characters_per_token is the length of the text divided by the number of tokens"""
     answers, texts = drawn(draw)
     answers["bert"] = {t: ["[CLS]", *tokens, "[SEP]"] for t, tokens in answers["words"].items()}
     check(
@@ -111,10 +111,10 @@ def test_text_without_tokens(student, draw):
         texts,
         "characters_per_token",
         lambda text, tokens: len(text) / len(tokens) if tokens else 0,
-        "Where a tokenizer gives no tokens, characters_per_token is not 0.",
-        "Nothing can be divided by no tokens: give 0 there, and the quotient everywhere else.",
+        "If a tokenizer gives no tokens, characters_per_token is not 0.",
+        "Division by 0 is not possible: give 0 there, and the quotient everywhere else.",
     )
-    symptom = "Where a tokenizer gives no tokens, tokens is not 0."
+    symptom = "If a tokenizer gives no tokens, tokens is not 0."
     check(student, answers, texts, "tokens", lambda text, tokens: len(tokens), symptom, "An empty list has no tokens.")
 
 

@@ -23,8 +23,8 @@ def generate(student, model, calls, limit=seconds.DECODE, **ends):
     for run in runs:
         expect.that(
             not run["library_loop"],
-            "The tokens come from the library's generate.",
-            "Write the loop yourself: a forward pass, the next token, and again.",
+            "The tokens come from the library's generate method.",
+            "Write the loop yourself: each step is a forward pass and the next token.",
         )
     return runs
 
@@ -77,7 +77,7 @@ def both(prompt, most):
 
 @pytest.mark.points(0.1, cell=CELL, role="value")
 def test_greedy_tokens(student, draw):
-    """The prompt, followed by the tokens that the library's greedy decoding gives"""
+    """The result is the prompt, followed by the tokens of the library's greedy decoding"""
     for kind in CAUSAL:
         tiny = draw_lively(draw, kind)
         model = tiny.in_worker(student)
@@ -89,17 +89,17 @@ def test_greedy_tokens(student, draw):
                 prompt,
                 added,
                 "The new tokens are not those of the library's greedy decoding.",
-                "Each new token is the arg max after all tokens before it; max_new_tokens says how many there are.",
+                "Each new token is the arg max after all earlier tokens; max_new_tokens says how many are added.",
             )
         prompt = draw.integers(0, tiny.vocabulary, (1, 5))
         (run,) = generate(student, model, [(prompt, 0, False)])
-        check(run, prompt, [], "With max_new_tokens=0 the result is not the prompt alone.")
+        check(run, prompt, [], "With max_new_tokens=0, the result is not the prompt alone.")
     check_real(student, draw, use_cache=False)
 
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_end_of_sequence(student, draw):
-    """Decoding stops after an end-of-sequence token, which the generation config names, else the config"""
+    """Decoding stops after an end-of-sequence token of the generation config or, if it has none, of the config"""
     for kind in CAUSAL:
         tiny = draw_lively(draw, kind)
         prompt, added = draw_prompt(draw, tiny, 6, 10, lambda a: varied(a) and last_new(a) > 2)
@@ -109,20 +109,34 @@ def test_end_of_sequence(student, draw):
         zero, given = tiny.relabelled(0, end).in_worker(student), swapped(prompt, 0, end)
         added_zero = swapped(torch.tensor(added), 0, end).tolist()
         stops, whole, model = added[: place + 1], added, tiny.in_worker(student)
-        only_else = "The config's end counts only where the generation config has none."
+        only_else = "The end token of the config counts only if the generation config has none."
         for handle, ids, generation_end, config_end, expected, cause in (
-            (model, prompt, end, None, stops, "It is generation_config.eos_token_id, and the result contains it."),
+            (
+                model,
+                prompt,
+                end,
+                None,
+                stops,
+                "generation_config.eos_token_id counts, and the result contains it.",
+            ),
             (model, prompt, end, early, stops, only_else),
             (model, prompt, absent[0], early, whole, only_else),
-            (model, prompt, [absent[0], end], None, stops, "There may be a list of them."),
-            (model, prompt, [end, absent[0]], None, stops, "There may be a list of them."),
-            (model, prompt, [absent[0], absent[1]], None, whole, "Tokens that are no end do not stop it."),
-            (model, prompt, None, end, stops, "Where the generation config has none, the config's counts."),
-            (model, prompt, None, [end, absent[0]], stops, "The config's may be a list, too."),
-            (model, prompt, early, None, added[:1], "It stops after the first new token if that is one."),
-            (model, prompt, None, None, whole, "A model need not have one: then max_new_tokens ends the loop."),
-            (zero, given, 0, None, added_zero[: place + 1], "A token with the id 0 is one like any other."),
-            (zero, given, 0, added_zero[0], added_zero[: place + 1], "A token with the id 0 is one like any other."),
+            (model, prompt, [absent[0], end], None, stops, "There may be a list of end tokens."),
+            (model, prompt, [end, absent[0]], None, stops, "There may be a list of end tokens."),
+            (model, prompt, [absent[0], absent[1]], None, whole, "Other tokens do not stop decoding."),
+            (model, prompt, None, end, stops, "If the generation config has no end token, that of the config counts."),
+            (model, prompt, None, [end, absent[0]], stops, "The config may have a list of end tokens, too."),
+            (
+                model,
+                prompt,
+                early,
+                None,
+                added[:1],
+                "Decoding stops after the first new token if that is the end.",
+            ),
+            (model, prompt, None, None, whole, "A model may have no end token: then max_new_tokens ends the loop."),
+            (zero, given, 0, None, added_zero[: place + 1], "The id 0 can be that of an end token."),
+            (zero, given, 0, added_zero[0], added_zero[: place + 1], "The id 0 can be that of an end token."),
         ):
             ends = {"generation_end": generation_end, "config_end": config_end}
             (run,) = generate(student, handle, [(ids, 10, False)], **ends)
@@ -144,7 +158,7 @@ def swapped(ids, first, second):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_decoding_with_a_cache(student, draw):
-    """With a cache each step after the first feeds one token and the tokens are the same; without one, all are fed"""
+    """With a cache, each step after the first feeds one token; without one, all tokens; the result is the same"""
     for kind in CAUSAL:
         tiny = draw_lively(draw, kind)
         model = tiny.in_worker(student)
@@ -155,35 +169,35 @@ def test_decoding_with_a_cache(student, draw):
                 cached,
                 prompt,
                 added,
-                "With a cache the new tokens are not those of the library's greedy decoding.",
+                "With a cache, the new tokens are not those of the library's greedy decoding.",
                 "The cache must hold every earlier token once, at its own position.",
             )
-            fed = f"With {length} tokens in the prompt, the passes fed {expect.described(cached['fed'])}."
+            fed = f"With {length} tokens in the prompt, the forward passes fed {expect.described(cached['fed'])}."
             expect.that(
                 sum(cached["fed"]) >= length + most - 1,
-                "With use_cache=True some tokens never reach the model.",
-                "The prompt and every new token but the last go through the model once.",
+                "With use_cache=True, some tokens never reach the model.",
+                "The prompt and every new token except the last go through the model once.",
                 fed,
             )
             expect.that(
                 cached["fed"][0] <= length and all(n == 1 for n in cached["fed"][1:]),
-                "With use_cache=True a step after the first feeds more than one token to the model.",
+                "With use_cache=True, a step after the first feeds more than one token to the model.",
                 "The cache holds the keys and values of all earlier tokens: only the newest one is new to the model.",
                 fed,
             )
             expect.that(
                 sum(plain["fed"]) >= sum(range(length, length + most)),
-                "With use_cache=False a step does not feed all tokens to the model.",
+                "With use_cache=False, a step does not feed all tokens to the model.",
                 "Without a cache the model remembers nothing from one pass to the next.",
-                f"With {length} tokens in the prompt, the passes fed {expect.described(plain['fed'])}.",
+                f"With {length} tokens in the prompt, the forward passes fed {expect.described(plain['fed'])}.",
             )
         prompt, added = draw_prompt(draw, tiny, 6, 8, lambda a: varied(a) and last_new(a) > 2)
         for most, end in ((8, added[last_new(added)]), (0, None)):
             plain, cached = (run["result"] for run in generate(student, model, both(prompt, most), generation_end=end))
             expect.that(
                 isinstance(plain, torch.Tensor) and isinstance(cached, torch.Tensor) and torch.equal(plain, cached),
-                "With a cache decoding stops elsewhere than without one.",
-                "The end of sequence and max_new_tokens count in both cases.",
+                "With a cache, decoding stops at another place than without one.",
+                "End tokens and max_new_tokens apply in both cases.",
             )
     check_real(student, draw, use_cache=True)
 
@@ -204,8 +218,8 @@ def test_calls_share_no_cache(student, draw):
                 run,
                 prompt,
                 added[:5],
-                "Several calls in a row do not each give the right tokens.",
-                "Does one call leave a cache behind that the next one finds?",
+                "Several calls in a row do not all give the right tokens.",
+                "Does one call leave a cache behind that the next one uses?",
             )
             expect.that(
                 sum(run["fed"]) >= prompt.shape[1] + 4,

@@ -12,16 +12,21 @@ EVERY = "Count keys and values, of every layer, sequence, position and key-value
 
 @pytest.mark.points(0.1, cell=CELL, role="value")
 def test_kv_cache_bytes(student, draw):
-    """The bytes of the keys and values of all layers, with grouped heads counted as such"""
+    """The bytes of the keys and values of all layers are counted, once for each group of heads"""
     layers, batch, length = draw.integer(3, 9), draw.integer(2, 7), draw.integer(11, 90)
     llama = {"hidden_size": 48, "num_hidden_layers": layers, "num_attention_heads": 6}
-    grouped = "With grouped heads, keys and values are kept once a group."
-    stated = "A head size that the configuration states wins over hidden size by heads."
+    grouped = "With grouped heads, keys and values are kept once for each group."
+    stated = "Use the head size of the configuration if it has one, else hidden size divided by heads."
     for config_class, settings, width, cause in (
         ("LlamaConfig", llama | {"num_key_value_heads": 2, "head_dim": 8}, 2 * 8, grouped),
         ("LlamaConfig", llama | {"num_key_value_heads": 3, "head_dim": draw.choice((10, 20))}, None, stated),
         ("LlamaConfig", llama, 6 * 8, ""),
-        ("GPT2Config", {"n_embd": 60, "n_layer": layers, "n_head": 5}, 60, "GPT-2's configuration has other names."),
+        (
+            "GPT2Config",
+            {"n_embd": 60, "n_layer": layers, "n_head": 5},
+            60,
+            "GPT-2's configuration uses other names.",
+        ),
     ):
         width = width or 3 * settings["head_dim"]
         config = student.drive("configuration", config_class=config_class, settings=settings, seconds=seconds.MAKE)

@@ -62,8 +62,8 @@ def check(seen, model, tokenizer, texts):
     expect.that(
         len(seen["attentions"]) == len(output.attentions) and all(a is not None for a in seen["attentions"]),
         "A forward pass with output_attentions=True gives no attention weights.",
-        "The fused attention that transformers uses by default never holds them: choose the attention implementation "
-        "that does when you load the model.",
+        "The fused attention that transformers uses by default does not return them: when you load the model, choose "
+        "an attention implementation that does.",
     )
     for found, expected in zip(seen["attentions"], output.attentions, strict=True):
         expect.tensor(found, tuple(expected.shape), what="the attention weights")

@@ -38,12 +38,12 @@ def prompt(draw, tiny, length, special):
 def check(found, logits, temperature, symptom, cause, atol=1e-4):
     expect.tensor(found, tuple(logits.shape), what="the distribution")
     expect.close(found, torch.softmax(logits / temperature, dim=-1), symptom, cause, atol=atol, rtol=1e-3)
-    expect.close(float(found.double().sum()), 1.0, "The probabilities do not sum to 1.", "Over which axis do they?")
+    expect.close(float(found.double().sum()), 1.0, "The probabilities do not sum to 1.", "Over which axis should they?")
 
 
 @pytest.mark.points(0.1, cell=CELL, role="value")
 def test_next_token_distribution(student, draw):
-    """The distribution of the token after the last one"""
+    """The result is the distribution of the token after the last one"""
     symptom, cause = (
         "The probabilities of the next token are wrong.",
         "The model gives logits for every position: take those of the last one, and normalise over the vocabulary.",
@@ -67,8 +67,8 @@ def test_temperature(student, draw):
                 student.call(NAME, model, ids, temperature=temperature),
                 logits,
                 temperature,
-                "With a temperature the probabilities are wrong.",
-                "A low temperature makes the distribution sharper, a high one flatter; which numbers does it divide? "
+                "With a temperature, the probabilities are wrong.",
+                "A low temperature makes the distribution sharper, a high one flatter; what is divided by it? "
                 "Large exponentials overflow: the library's softmax avoids that.",
                 atol=2e-3 if temperature < 0.2 else 1e-4,
             )
@@ -76,15 +76,15 @@ def test_temperature(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_temperature_limits(student, draw):
-    """Temperature 0 puts everything on the most probable token; a negative temperature raises ValueError"""
+    """Temperature 0 gives the most probable token probability 1; a negative temperature raises ValueError"""
     for model, ids, logits in cases(draw, student, (1, 7)):
         for zero in (0, 0.0):
             found = student.call(NAME, model, ids, temperature=zero)
             expect.close(
                 found,
                 torch.nn.functional.one_hot(logits.argmax(), len(logits)),
-                "At temperature 0 the result is not 1 for the most probable token and 0 for the others.",
-                "A division by 0 has no result: treat this case on its own.",
+                "At temperature 0, the result is not 1 for the most probable token and 0 for the others.",
+                "Division by 0 is not possible: treat this case separately.",
                 atol=0,
             )
         for negative in (-1.0, -0.01):
@@ -98,7 +98,7 @@ def test_temperature_limits(student, draw):
         and found.shape == (tiny.vocabulary,)
         and sorted(found.tolist())[-2:] == [0.0, 1.0]
         and float(found.sum()) == 1.0,
-        "At temperature 0, where several tokens are equally probable, the result is not 1 for one of them.",
+        "At temperature 0, if several tokens are equally probable, the result is not 1 for one of them.",
         "A distribution sums to 1, and the arg max is one token.",
     )
 
@@ -116,5 +116,5 @@ def test_distribution_without_gradients(student, draw):
             )
             expect.that(
                 isinstance(seen["result"], torch.Tensor) and seen["result"].shape == logits.shape,
-                "Where gradients are being recorded the result is not a distribution over the vocabulary.",
+                "If gradients are recorded, the result is not a distribution over the vocabulary.",
             )

@@ -23,19 +23,19 @@ def filtered(student, name, logits, bound):
     expect.that(
         isinstance(found, torch.Tensor) and found.shape == logits.shape and found.is_floating_point(),
         f"{name} does not return logits of the shape that it was given.",
-        "One number for each token of the vocabulary, in the same order.",
+        "Return one number for each token of the vocabulary, in the same order.",
         f"It is {expect.described(found)}.",
     )
     stays = ~torch.isneginf(found)
     expect.that(
         bool((found[stays] == logits[stays]).all()),
-        f"{name} changes a logit that stays, or marks a dropped one otherwise than with -inf.",
+        f"{name} changes a logit that should stay, or does not set a dropped one to -inf.",
         "Each token keeps its place; dropped ones become float('-inf'), the others stay as they are.",
     )
     expect.that(
         not seen["shared"] and torch.equal(seen["given"], logits),
         f"{name} changes its input, or returns the very same tensor.",
-        "Make a new tensor, also where nothing is dropped.",
+        "Return a new tensor, even if nothing is dropped.",
     )
     return stays
 
@@ -53,7 +53,7 @@ def test_top_k(student, draw):
             expect.that(
                 torch.equal(stays, kept),
                 "filter_top_k does not keep the k largest logits.",
-                "Where k is larger than the vocabulary, all stay.",
+                "If k is larger than the vocabulary, all logits stay.",
                 f"With k = {k} of {size} it keeps {int(stays.sum())}.",
             )
     tied = distinct(draw, 4).sort().values[torch.tensor([0, 1, 2, 2, 2, 3])][draw.permutation(6)]
@@ -62,8 +62,8 @@ def test_top_k(student, draw):
         edge = tied.topk(k).values[-1]
         expect.that(
             bool(stays[tied > edge].all()) and not bool(stays[tied < edge].any()) and int(stays.sum()) >= k,
-            "With equal logits at the edge, filter_top_k drops a larger logit or keeps too few.",
-            "Ties at the edge may stay or go, but at least k tokens stay.",
+            "If several logits equal the k-th largest, filter_top_k drops a larger logit or keeps too few.",
+            "Logits equal to the k-th largest may stay or be dropped, but at least k tokens stay.",
         )
     for k in (0, -1, -5):
         with student.raises("ValueError", symptom="filter_top_k does not raise ValueError for k below 1."):
@@ -102,8 +102,8 @@ def test_top_p(student, draw):
         for p in (1.0, 1, 1.5):
             expect.that(
                 bool(filtered(student, name, logits, p).all()),
-                "With p = 1 or more filter_top_p drops tokens.",
-                "Even a token whose probability is too small for a float stays: treat this case on its own.",
+                "With p = 1 or more, filter_top_p drops tokens.",
+                "Even a token whose probability is too small for a float stays: treat this case separately.",
             )
     before = distinct(draw, 8, 0.8)
     before[draw.permutation(8)[:3]] = -math.inf
@@ -132,12 +132,12 @@ def drawn(student, draw, logits, count=DRAWS, with_generator=True, **options):
         "strange" not in seen,
         "sample_next does not return an int.",
         "A number taken out of a tensor is a tensor until it is converted.",
-        f"It returns a {seen.get('strange')}.",
+        f"The result is a {seen.get('strange')}.",
     )
     expect.that(
         sum(seen["counts"].values()) == count and len(seen["first"]) == min(60, count),
         "Not every draw could be counted.",
-        "sample_next draws one token and leaves everything else alone.",
+        "sample_next should draw one token and change nothing else.",
     )
     return seen, seed
 
@@ -150,13 +150,13 @@ def check_draws(seen, logits, kept, temperature, symptom, cause):
     counts = f"The ids that were drawn, with their counts: {dict(sorted(seen['counts'].items()))}."
     expect.that(
         all(i in support for i in seen["counts"]),
-        f"{symptom} A token is drawn that should have been dropped.",
+        f"{symptom}, a token is drawn that should have been dropped.",
         cause,
         counts,
     )
     expect.that(
         fits(seen["counts"], support),
-        f"{symptom} The tokens are not drawn as often as their probabilities say.",
+        f"{symptom}, the tokens are not drawn as often as their probabilities say.",
         cause,
         counts,
     )
@@ -169,7 +169,7 @@ def test_draws_by_probability(student, draw):
     for temperature in (1.0, 0.5, 3.0):
         options = {} if temperature == 1.0 else {"temperature": temperature}
         seen, seed = drawn(student, draw, logits, **options)
-        symptom, cause = "Without a filter:", "Divide the logits by the temperature, then draw by the softmax."
+        symptom, cause = "Without a filter", "Divide the logits by the temperature, then draw by the softmax."
         check_draws(seen, logits, None, temperature, symptom, cause)
         again = student.drive(
             "draws", logits=logits, count=60, first=60, generator_seed=seed, seed=draw.seed(), **options
@@ -178,35 +178,35 @@ def test_draws_by_probability(student, draw):
             again.get("first"),
             seen["first"],
             "Two generators with the same seed do not give the same draws.",
-            "Hand the generator on to the function that draws; nothing else may be random.",
+            "Pass the generator on to the function that draws; nothing else may be random.",
         )
     seen, _ = drawn(student, draw, logits, with_generator=False)
-    check_draws(seen, logits, None, 1.0, "Without a generator:", "generator=None means torch's own.")
+    check_draws(seen, logits, None, 1.0, "Without a generator", "generator=None means torch's default generator.")
     for options in ({}, {"top_k": 3}, {"top_p": 0.5}):
         seen, _ = drawn(student, draw, logits, count=20, temperature=0, **options)
         argmax = {int(logits.argmax()): 20}
-        expect.equal(seen["counts"], argmax, "At temperature 0 the arg max is not returned.", "Nothing is drawn there.")
+        expect.equal(seen["counts"], argmax, "At temperature 0, the arg max is not returned.", "Draw nothing there.")
     with student.raises("ValueError", symptom="sample_next does not raise ValueError for a negative temperature."):
         student.call("sample_next", logits, temperature=-0.5)
 
 
 @pytest.mark.points(0.1, cell=CELL, chance=True)
 def test_order_of_filters(student, draw):
-    """Temperature comes first, then top-k, then top-p on what is left"""
+    """The temperature is applied first, then top-k, then top-p on what is left"""
     order = draw.permutation(8)
     logits = torch.tensor([2.1, 1.7, 1.2, 0.8, 0.1, -0.4, -1.0, -2.0])[order] + draw.uniform(-0.02, 0.02, (8,))
     largest = logits.sort(descending=True).indices
     for temperature, k, p, stay, cause in (
-        (1.0, 3, None, 3, "Only the k largest logits are left."),
-        (1.0, None, 0.6, 2, "Only the smallest set that reaches p is left."),
-        (4.0, None, 0.6, 4, "The temperature comes before top-p: it changes which tokens reach p."),
-        (0.4, None, 0.8, 2, "The temperature comes before top-p: it changes which tokens reach p."),
-        (1.0, 3, 0.75, 2, "Top-p looks at the probabilities of what top-k has left, which sum to 1 again."),
-        (3.0, 4, 0.7, 3, "First the temperature, then top-k, then top-p on what is left."),
-        (1.0, 20, 1.0, 8, "A k above the size of the vocabulary and a p of 1 drop nothing."),
+        (1.0, 3, None, 3, "Only the k largest logits may be left."),
+        (1.0, None, 0.6, 2, "Only the smallest set that reaches p may be left."),
+        (4.0, None, 0.6, 4, "The temperature is applied before top-p: it changes which tokens reach p."),
+        (0.4, None, 0.8, 2, "The temperature is applied before top-p: it changes which tokens reach p."),
+        (1.0, 3, 0.75, 2, "Top-p uses the probabilities of the tokens that top-k kept, which sum to 1 again."),
+        (3.0, 4, 0.7, 3, "Apply the temperature first, then top-k, then top-p on what is left."),
+        (1.0, 20, 1.0, 8, "A k above the size of the vocabulary and p = 1 drop nothing."),
     ):
         options = {"temperature": temperature} | ({"top_k": k} if k else {}) | ({"top_p": p} if p else {})
         kept = torch.zeros(8, dtype=torch.bool)
         kept[largest[:stay]] = True
         seen, _ = drawn(student, draw, logits, count=600, **options)
-        check_draws(seen, logits, kept, temperature, "With filters:", cause)
+        check_draws(seen, logits, kept, temperature, "With filters", cause)

@@ -61,7 +61,7 @@ def cases(draw, student):
 
 @pytest.mark.points(0.2, cell=CELL, role="value")
 def test_ids_by_position(student, draw):
-    """The ids of the word at the start, in the middle, at the end and beside punctuation"""
+    """The ids are right for a word at the start, in the middle, at the end and beside punctuation"""
     for tokenizer, handle in cases(draw, student):
         a, b, c, *words = draw.shuffled([w for w in WORDS if w.isascii() and len(w) > 2])
         templates = [
@@ -94,7 +94,7 @@ def test_ids_by_position(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_word_elsewhere_in_template(student, draw):
-    """Where the template itself contains the word, only the place of {} counts"""
+    """If the template itself contains the word, only the place of {} counts"""
     for tokenizer, handle in cases(draw, student):
         word, a, b = draw.shuffled([w for w in WORDS if w.isascii() and len(w) > 3])[:3]
         templates = [
@@ -107,14 +107,14 @@ def test_word_elsewhere_in_template(student, draw):
             tokenizer,
             word,
             draw.shuffled(templates),
-            "Where the rest of the template contains the word too, the ids are not those at the place of {}.",
+            "If the rest of the template contains the word too, the ids are not those at the place of {}.",
             "The place of the word follows from the place of {} in the template, not from a search for the word.",
         )
 
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_all_tokens_of_a_word(student, draw):
-    """A word of several tokens gives all of them, in order, also where tokens reach beyond it"""
+    """A word of several tokens gives all of them in order, also tokens that extend beyond the word"""
     for tokenizer, handle in cases(draw, student):
         a, b = draw.shuffled([w for w in WORDS if w.isascii() and len(w) > 3])[:2]
         syllable = draw.words(1)[0][:2]
@@ -126,7 +126,7 @@ def test_all_tokens_of_a_word(student, draw):
                 tokenizer,
                 word,
                 [f"The {{}} {a}.", f"{b} {{}}", f"{{}}{a} {b}", f"{a}{{}}ing", f"un{{}}ed {b}"],
-                "A word of several tokens does not get all its tokens, in order.",
-                "Each token that shares a character with the word counts, as often as it occurs: also one of several "
-                "tokens of the same character, and one that begins before the word or ends after it.",
+                "A word of several tokens does not give all its tokens in order.",
+                "Every token that shares a character with the word counts, each time it occurs: also each of several "
+                "tokens of one character, and a token that begins before the word or ends after it.",
             )

@@ -41,7 +41,7 @@ def check_text(student, handle, text, tokenizer, cause):
     expect.that(
         all(isinstance(t, str) for t in texts),
         "The text column does not hold text.",
-        "Each entry is a str, if need be an empty one.",
+        "Each entry is a str, which may be empty.",
     )
     expect.equal(
         "".join(texts),
@@ -72,7 +72,7 @@ def test_table_rows(student, draw):
             expect.equal(
                 tokens,
                 tokenizer.convert_ids_to_tokens(ids),
-                "token does not hold the vocabulary's own pieces.",
+                "token does not contain the pieces of the vocabulary.",
                 "They are what the tokenizer stores (with marks for spaces and continuations), not decoded text.",
                 f"For {text!r} it holds {expect.described(tokens)}.",
             )
@@ -80,7 +80,7 @@ def test_table_rows(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_text_column(student, draw):
-    """The text column joins to the decoded text, special tokens included"""
+    """The joined text column is the decoded text, special tokens included"""
     made = byte_level([*TEXTS, *sentences(draw)])
     handle = made.in_worker(student)
     one, two, three = sentences(draw, words=[w for w in WORDS if w.isascii()])
@@ -98,7 +98,7 @@ def test_text_column(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_text_of_split_characters(student, draw):
-    """The text column joins to the decoded text where a character is spread over several tokens"""
+    """The joined text column is the decoded text where a character is spread over several tokens"""
     for train in (byte_level, byte_fallback):
         made = train([draw.choice(TEXTS), *(s.encode("ascii", "ignore").decode() for s in sentences(draw))])
         handle = made.in_worker(student)
@@ -110,13 +110,13 @@ def test_text_of_split_characters(student, draw):
                 text,
                 made.tokenizer,
                 "A token may hold only some bytes of a character. Decoding it alone gives a replacement character; the "
-                "character appears where its last byte is there.",
+                "character appears only together with its last byte.",
             )
 
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_text_of_word_pieces(student, draw):
-    """The text column joins to the decoded text where decoding sets spaces or takes them away"""
+    """The joined text column is the decoded text where decoding adds or removes spaces"""
     words = sentences(draw)
     made = word_piece([*TEXTS, *words])
     start = byte_fallback([*TEXTS, *words])

@@ -13,7 +13,7 @@ NAME = "top_tokens"
 
 @pytest.mark.points(0.2, cell=CELL, role="value")
 def test_top_tokens(student, draw):
-    """The k most probable tokens as text, with their probabilities, the most probable first"""
+    """The result is the k most probable tokens as text with their probabilities, in falling order"""
     for train in (byte_level, word_piece):
         made = train(TEXTS)
         handle, size = made.in_worker(student), len(made.tokenizer)
@@ -40,7 +40,7 @@ def check_rest(found):
     """Of nine tokens four are possible: the others belong to the list, too."""
     expect.that(
         len(found) == 9 and all(isinstance(e, tuple | list) and len(e) == 2 and e[1] == 0 for e in found[4:]),
-        "Where fewer than k tokens have a probability above 0, top_tokens does not return k tokens.",
+        "If fewer than k tokens have a probability above 0, top_tokens does not return k tokens.",
         "A token of probability 0 comes last; it is not left out.",
         f"With k = 9 there are {len(found)}.",
     )
@@ -51,7 +51,7 @@ def check(found, expected, k=10):
     expect.that(
         len(found) == len(expected),
         "top_tokens does not return k tokens.",
-        "Without an argument k is 10; where k is larger than the vocabulary, all tokens are returned.",
+        "The default of k is 10; if k is larger than the vocabulary, all tokens are returned.",
         f"With k = {k} there are {len(found)}.",
     )
     for entry, (text, probability) in zip(found, expected, strict=True):

@@ -37,7 +37,7 @@ def nats(p):
 
 @pytest.mark.points(0.1, cell=CELL, role="value")
 def test_entropy(student, draw):
-    """entropy is that of the distribution, in nats"""
+    """entropy is the entropy of the distribution in nats"""
     symptom = "entropy is wrong."
     cause = "It is minus the sum of p log p over the vocabulary, with the natural logarithm."
     for size in (2, 7, 50, 3000):
@@ -49,7 +49,7 @@ def test_entropy(student, draw):
 
 @pytest.mark.points(0.1, cell=CELL)
 def test_entropy_of_zeros(student, draw):
-    """A probability of zero counts as 0 in the entropy"""
+    """A probability of 0 adds 0 to the entropy"""
     one_hot = torch.zeros(9)
     one_hot[draw.integer(0, 9)] = 1
     for p in (with_zeros(draw, 12, 4), with_zeros(draw, 500, 490), one_hot):
@@ -58,13 +58,13 @@ def test_entropy_of_zeros(student, draw):
             "entropy",
             p,
             nats(p),
-            "Where some probabilities are zero, entropy is wrong.",
-            "The logarithm of 0 is minus infinity, and 0 times infinity is not a number: a zero contributes nothing.",
+            "If some probabilities are 0, entropy is wrong.",
+            "The logarithm of 0 is minus infinity, and 0 times infinity is not a number: a 0 adds nothing.",
         )
         expect.that(
             torch.equal(student.drive("argument_after", name="entropy", argument=p), p),
             "entropy changes the probabilities that it is given.",
-            "Methods that end in an underscore, and assignments to a part, write into the tensor of the caller.",
+            "Methods that end in an underscore, and assignments to a part, change the caller's tensor.",
         )
 
 
@@ -81,5 +81,5 @@ def test_effective_vocabulary(student, draw):
             p,
             1 / sum(x * x for x in p.tolist()),
             "effective_vocabulary is wrong.",
-            "For n equally probable tokens it is n, for a certain one it is 1.",
+            "For n equally probable tokens it is n, and for one certain token it is 1.",
         )

@@ -11,7 +11,7 @@ from autograder.worker import simgpu
 
 def accelerator() -> str:
     """`cuda` where the instructor has opened it to the worker (COURSE_GPU=1), else the simulated one, else skip."""
-    return accelerator_if_any() or pytest.skip(simgpu.unavailable_reason() or "no accelerator is to be used")
+    return accelerator_if_any() or pytest.skip(simgpu.unavailable_reason() or "grading switched the accelerator off")
 
 
 def accelerator_if_any() -> str | None:
@@ -27,6 +27,6 @@ def check_present(observed: object) -> None:
     """Fail where the driver found no accelerator: the worker makes one before the notebook runs."""
     expect.that(
         isinstance(observed, dict),
-        "The accelerator that the grader sets up before your cells run has gone.",
-        "Leave torch's own modules as they are.",
+        "The accelerator that the grader sets up before your cells run is missing.",
+        "Do not change torch's own modules.",
     )

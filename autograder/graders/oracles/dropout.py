@@ -35,7 +35,7 @@ def check_dropout(
     expect.that(
         p != 0.5 or float(uniform.float().mean()) < 0.5,
         f"In training mode, dropout on {what} removes whole rows instead of single values.",
-        "nn.Dropout decides for each value on its own.",
+        "nn.Dropout decides for each value separately.",
     )
 
 
@@ -46,5 +46,5 @@ def check_rate(gone: int, count: int, p: float, what: str) -> None:
         count > 0 and abs(gone / count - p) < spread,
         f"In training mode, dropout on {what} removes the wrong share of the values.",
         "Look at the probability that reaches nn.Dropout; its default in the signature is 0.1.",
-        f"It removed {100 * gone / max(count, 1):.0f} %.",
+        f"Dropout removed {100 * gone / max(count, 1):.0f} %.",
     )

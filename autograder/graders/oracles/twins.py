@@ -35,8 +35,8 @@ def check_gradients(
         check_present(there)
         expect.that(
             there["device"] == device,
-            "On another device than the CPU, the output is not where the input is.",
-            "Tensors that a component makes are made on the device of its input; nothing moves to the CPU.",
+            "On a device other than the CPU, the output is not on the device of the input.",
+            "Create new tensors on the device of the input, and move nothing to the CPU.",
         )
         _check(there, ours, skip_row_0_of)
 
@@ -78,8 +78,8 @@ def _compare(found: torch.Tensor, expected: torch.Tensor, symptom: str, path: st
         found / size,
         expected / size,
         symptom,
-        "The values of the output may be right while part of the computation is hidden from autograd.",
+        "The values of the output may be right although part of the computation is hidden from autograd.",
         atol=1e-4,
         rtol=1e-3,
-        detail=f"It is that of {path}.",
+        detail=f"The gradient concerned is that of {path}.",
     )

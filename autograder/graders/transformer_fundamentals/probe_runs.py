@@ -74,14 +74,14 @@ class Run:
         """`history[name]`, one number an epoch."""
         expect.that(
             isinstance(self.history, dict) and name in self.history,
-            "The history lacks one of its lists.",
-            "It is a dict with train_loss, train_acc, val_loss and val_acc.",
+            "A list is missing from the history.",
+            "The history is a dict with the lists train_loss, train_acc, val_loss and val_acc.",
         )
         values = self.history[name]
         expect.that(
             isinstance(values, list) and len(values) == self.epochs,
-            "A list of the history does not hold one number an epoch.",
-            "Append once an epoch, after all its batches.",
+            "A list of the history does not contain one number for each epoch.",
+            "Append one number at the end of each epoch.",
             f"{name} is {expect.described(values)} after {self.epochs} epochs.",
         )
         return values
@@ -154,7 +154,7 @@ def watch(
         isinstance(theta, torch.Tensor)
         and theta.shape == (len(events) + 1, sum(p.numel() for p in problem.state.values())),
         "The parameters of the model could not be followed through the training.",
-        "The loop changes their values, not their number or shape.",
+        "The loop may change their values, but not their number or shape.",
     )
     for event in events:
         event["samples"] = tuple(i - WORDS for i in event["ids"])
@@ -178,13 +178,13 @@ def check_learns(run: Run) -> None:
     expect.that(
         len(run.steps) >= run.batches,
         "The loop does not learn from each training batch.",
-        "Go through the whole train_loader in each epoch; each batch gets its own backward.",
-        f"It took {len(run.steps)} steps in {run.epochs} epochs of {run.batches} batches.",
+        "Use the whole train_loader in each epoch, and call backward for each batch.",
+        f"The loop took {len(run.steps)} steps in {run.epochs} epochs of {run.batches} batches.",
     )
     expect.that(
         not any(i >= TRAIN for step in run.steps for i in step.samples),
         "The loop learns from validation data.",
-        "backward belongs to the training batches only.",
+        "Call backward for training batches only.",
     )
 
 
@@ -194,8 +194,8 @@ def check_steps(run: Run) -> None:
     expect.that(
         len(run.steps) == run.batches * run.epochs,
         "The loop does not take one step for each training batch of each epoch.",
-        "Go through the whole train_loader num_epochs times, its last batch too; each batch gets its own backward.",
-        f"It took {len(run.steps)} steps in {run.epochs} epochs of {run.batches} batches.",
+        "Use the whole train_loader num_epochs times, including its last batch, and call backward for each batch.",
+        f"The loop took {len(run.steps)} steps in {run.epochs} epochs of {run.batches} batches.",
     )
 
 

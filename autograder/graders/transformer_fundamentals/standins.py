@@ -1,4 +1,4 @@
-"""Conforming stand-ins for every component that another one rests on, written from torch's own blocks.
+"""Stand-ins for every upstream component, written from torch's own building blocks.
 
 They go into the worker in place of upstream components that lost points, so that one mistake costs points once. They
 hold no expected value. Whoever changes the contract changes them with it; a test compares them with the reference.

@@ -12,7 +12,7 @@ NAME = "FeedForward"
 
 @pytest.mark.points(2, cell=CELL, role="value")
 def test_feed_forward_values(student, reference, draw):
-    """linear1, ReLU, linear2, for each token on its own"""
+    """The output is linear2(ReLU(linear1(x))), for each token separately"""
     for batch, tokens, d, d_ff in ((2, 5, 6, 10), (3, 4, 7, 5), (1, 1, 3, 12)):
         theirs, ours = twins(student, reference, draw, NAME, d, d_ff)
         for scale in (1.0, 5.0):
@@ -21,7 +21,7 @@ def test_feed_forward_values(student, reference, draw):
                 expect.tensor(theirs.forward(x), x.shape),
                 ours.forward(x),
                 "The output is not linear2(ReLU(linear1(x))).",
-                "Which activation stands between the two layers, and does anything else?",
+                "Which activation is between the two layers, and is anything else there?",
             )
 
 
@@ -32,7 +32,7 @@ def test_feed_forward_dropout(student, reference, draw):
     state = state_for(reference, draw, NAME, d, d_ff)
     state["linear2.weight"] = draw.orthogonal(d)[:, :d_ff]  # d >= d_ff: its transpose gives back the hidden values
     x = draw.normal(batch, tokens, d, scale=2.0)
-    where = "It stands after the activation and before the second layer, and nowhere else."
+    where = "Dropout comes after the activation and before the second layer, and nowhere else."
 
     def hidden(handle, **options):
         output = expect.tensor(handle.forward(x, seed=draw.seed(), **options), x.shape)
@@ -44,7 +44,7 @@ def test_feed_forward_dropout(student, reference, draw):
         full, again = hidden(handle), hidden(handle)
         expect.that(
             bool((full == again).all()),
-            "In evaluation mode the output is random.",
+            "In evaluation mode, the output is random.",
             "A dropout module knows whether the model is in training mode; a bare function does not.",
         )
         dropped = hidden(handle, train=True)
@@ -63,6 +63,6 @@ def test_feed_forward_gradients(student, reference, draw):
     expect.close(
         handle.forward(x[:, order]),
         expect.tensor(handle.forward(x), x.shape)[:, order],
-        "Moving the tokens does not move the outputs in the same way.",
-        "Each token goes through the same two layers on its own.",
+        "Permuting the tokens does not permute the outputs in the same way.",
+        "Each token goes through the same two layers separately.",
     )

@@ -36,15 +36,15 @@ def test_norm_values(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_norm_eps(student, reference, draw):
-    """eps stands inside the root, with 1e-6 as its default"""
-    cause = "What is under the root? It also keeps a row of equal values finite."
+    """eps is inside the square root, and its default is 1e-6"""
+    cause = "What is under the square root? eps also keeps a row of equal values finite."
     for width, scale, options in ((5, 0.3, {"eps": 0.5}), (7, 0.02, {"eps": 1e-2}), (6, 1e-3, {}), (4, 3e-4, {})):
         theirs, ours = twins(student, reference, draw, NAME, width, **options)
         x = draw.normal(3, 4, width, scale=scale)
         expect.close(
             expect.tensor(theirs.forward(x), x.shape),
             ours.forward(x),
-            "On rows whose values lie close together the output is wrong: eps is not used as it should be.",
+            "The output is wrong for rows whose values are close together: eps is not used as it should be.",
             cause,
             atol=1e-3,
         )
@@ -52,7 +52,7 @@ def test_norm_eps(student, reference, draw):
         expect.close(
             expect.tensor(theirs.forward(flat), flat.shape),
             ours.forward(flat),
-            "On rows of equal values the output is not beta.",
+            "The output is not beta for rows of equal values.",
             cause,
             atol=1e-3,
         )
@@ -60,7 +60,7 @@ def test_norm_eps(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_norm_parameters(student, reference, draw):
-    """gamma starts at ones, beta at zeros, and both learn"""
+    """gamma starts with ones and beta with zeros, and both are parameters"""
     parameters = student.build(NAME, 5).parameters()
     for name, value in (("gamma", 1.0), ("beta", 0.0)):
         expect.that(
@@ -70,7 +70,12 @@ def test_norm_parameters(student, reference, draw):
             f"The parameters are {expect.described(list(parameters))}.",
         )
         found = expect.tensor(parameters[name], (5,), what=name)
-        expect.close(found, torch.full((5,), value), f"{name} does not start at the right value.", "Ones and zeros.")
+        expect.close(
+            found,
+            torch.full((5,), value),
+            f"{name} does not start at the right value.",
+            "gamma starts with ones, beta with zeros.",
+        )
     for scale in (1.0, 1e-3):
         check_gradients(
             student,

@@ -32,13 +32,16 @@ def check_mask(draw, handle, x, heads, mask):
     changed = torch.where(seen[..., None], x, draw.normal(batch, tokens, d))
     after, _ = attend(handle, changed, heads, mask)
     expect.close(
-        after[seen], output[seen], "With a mask, a token that nobody may see still changes other tokens.", atol=1e-4
+        after[seen],
+        output[seen],
+        "With a mask, a token that no query may see changes other outputs.",
+        atol=1e-4,
     )
 
 
 @pytest.mark.points(4, cell=CELL, role="value")
 def test_heads_values(student, reference, draw):
-    """Without a mask output and weights are right, head by head"""
+    """Without a mask, the output and the weights of every head are right"""
     for batch, tokens, d, heads in (*SIZES, (2, 1, 6, 3)):
         theirs, ours = twins(student, reference, draw, NAME, d, heads)
         x = draw.normal(batch, tokens, d)
@@ -56,14 +59,14 @@ def test_heads_values(student, reference, draw):
             output,
             expected_output,
             "The output is wrong, although the weights are right.",
-            "Check the values, how the heads' outputs are put side by side again, and the last projection.",
+            "Check the projection of the values, the concatenation of the heads' outputs, and the last projection.",
             atol=1e-4,
         )
 
 
 @pytest.mark.points(2, cell=CELL)
 def test_heads_mask(student, reference, draw):
-    """A mask reaches the attention: forbidden keys get weight 0"""
+    """The mask reaches the attention: forbidden keys get weight 0"""
     for batch, tokens, d, heads in SIZES:
         handle = student.build(NAME, d, heads, state=state_for(reference, draw, NAME, d, heads))
         x = draw.normal(batch, tokens, d)
@@ -73,7 +76,7 @@ def test_heads_mask(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_heads_mask_broadcasts(student, reference, draw):
-    """Any mask that broadcasts to (B, h, T, T) will do: one of three axes is (h, T, T)"""
+    """Any mask that broadcasts to (B, h, T, T) works, for example one of shape (h, T, T)"""
     for batch, tokens, d, heads in ((2, 5, 12, 3), (3, 4, 10, 2)):
         handle = student.build(NAME, d, heads, state=state_for(reference, draw, NAME, d, heads))
         x = draw.normal(batch, tokens, d)
@@ -104,10 +107,10 @@ def test_heads_dropout(student, reference, draw):
         (output, weights), (again, _) = (attend(handle, x, heads, seed=draw.seed()) for _ in range(2))
         expect.that(
             bool((output == again).all()),
-            "In evaluation mode the output is random.",
+            "In evaluation mode, the output is random.",
             "A dropout module knows whether the model is in training mode; a bare function does not.",
         )
-        expect.that(float(weights.std()) > 0.01, "All attention weights are the same.", "They depend on x.")
+        expect.that(float(weights.std()) > 0.01, "All attention weights are the same.", "They should depend on x.")
         dropped, _ = attend(handle, x, heads, train=True, seed=draw.seed())
         inner = ((dropped - state["W_o.bias"]) @ state["W_o.weight"]).double()
         met = inner.view(batch, tokens, heads, d_k).transpose(1, 2) @ inverse
@@ -116,7 +119,7 @@ def test_heads_dropout(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL, role="property")
 def test_heads_sizes(student):
-    """num_heads and d_k are there, and a width that the heads cannot share is refused"""
+    """The attributes num_heads and d_k exist, and a d_model that num_heads does not divide is refused"""
     handle = student.build(NAME, 12, 3)
     for name, expected in (("num_heads", 3), ("d_k", 4)):
         expect.equal(
@@ -124,14 +127,14 @@ def test_heads_sizes(student):
         )
     for d, heads in ((10, 3), (8, 16), (7, 2)):
         with student.raises(
-            "AssertionError", "ValueError", symptom="A width that the heads cannot share is not refused."
+            "AssertionError", "ValueError", symptom="A d_model that num_heads does not divide is not refused."
         ):
             student.build(NAME, d, heads)
 
 
 @pytest.mark.points(1, cell=CELL, role="property")
 def test_heads_order_and_padding(student, reference, draw):
-    """Without a mask the outputs move with the tokens; a forbidden token changes no other"""
+    """Without a mask, permuting the tokens permutes the outputs; a forbidden token changes no other output"""
     batch, tokens, d, heads = 2, 6, 12, 3
     handle = student.build(NAME, d, heads, state=state_for(reference, draw, NAME, d, heads))
     x = draw.normal(batch, tokens, d)
@@ -141,12 +144,12 @@ def test_heads_order_and_padding(student, reference, draw):
     expect.close(
         attend(handle, x[:, order], heads)[0],
         output[:, order],
-        "Moving the tokens does not move the outputs in the same way.",
-        "Attention knows nothing of position: do tokens or texts get mixed where heads are split or joined?",
+        "Permuting the tokens does not permute the outputs in the same way.",
+        "Attention does not depend on positions: are tokens or texts mixed where heads are split or joined?",
         atol=1e-4,
     )
     alone = attend(handle, x[:1], heads)[0]
-    expect.close(alone, output[:1], "A text's output depends on the other texts of its batch.", atol=1e-4)
+    expect.close(alone, output[:1], "The output for a text depends on the other texts of its batch.", atol=1e-4)
     mask = torch.tensor([[1, 1, 1, 1, 0, 0]])
     changed = x.clone()
     changed[:, 4:] = draw.normal(batch, 2, d)

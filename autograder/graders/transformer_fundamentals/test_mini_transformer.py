@@ -30,7 +30,7 @@ def classify(handle, sizes, *args, **kwargs):
     batch, tokens = ids.shape
     logits, weights = expect.parts(handle.forward(*args, **kwargs), 2, "(logits, weights)")
     expect.tensor(logits, (batch, sizes["num_classes"]), what="the logits")
-    what = "the weights, which should be a list with one tensor a layer"
+    what = "a pair (logits, weights) whose weights are a list with one tensor for each layer"
     layers = expect.parts(weights, sizes["num_layers"], what)
     for layer in layers:
         expect.tensor(layer, (batch, sizes["num_heads"], tokens, tokens), what="a layer's attention weights")
@@ -39,7 +39,7 @@ def classify(handle, sizes, *args, **kwargs):
 
 @pytest.mark.points(2, cell=CELL)
 def test_model_with_mask(student, reference, draw):
-    """With a mask, logits and weights are those of the real tokens"""
+    """With a mask, logits and attention weights depend on the real tokens only"""
     for sizes, batch, tokens in ((SIZES, 5, 7), (SIZES, 3, 9), (OTHER, 4, 5)):
         theirs, ours = twins(student, reference, draw, NAME, **sizes)
         ids, mask = batch_of(draw, sizes, batch, tokens)
@@ -54,7 +54,7 @@ def test_model_with_mask(student, reference, draw):
                 expect.that(
                     not bool((found * real * (1 - mask[:, None, None, :])).any()),
                     "With a mask, PAD tokens still receive attention.",
-                    "The mask (B, T) is about keys: which shape broadcasts to (B, h, T, T) that way?",
+                    "The mask (B, T) says which keys are allowed: which shape of it broadcasts to (B, h, T, T)?",
                 )
                 expect.close(
                     found * real,
@@ -75,7 +75,7 @@ def test_model_with_mask(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL, role="value")
 def test_model_without_mask(student, reference, draw):
-    """Without a mask every position counts, PAD too"""
+    """Without a mask, every position counts, also PAD"""
     for sizes, batch, tokens in ((SIZES, 5, 7), (OTHER, 4, 3)):
         theirs, ours = twins(student, reference, draw, NAME, **sizes)
         ids, _ = batch_of(draw, sizes, batch, tokens)
@@ -85,15 +85,15 @@ def test_model_without_mask(student, reference, draw):
                 expect.close(
                     found,
                     expected,
-                    "Without a mask the result is wrong.",
-                    "attention_mask may be missing: then the mean runs over all T positions, whatever their ids.",
+                    "Without a mask, the result is wrong.",
+                    "Without attention_mask, the mean runs over all T positions, whatever their ids.",
                     atol=TOLERANCE,
                 )
 
 
 @pytest.mark.points(1, cell=CELL, role="property")
 def test_model_padding_and_order(student, reference, draw):
-    """Padding a batch further changes no logit; the order of the words does, and only through the positions"""
+    """More padding changes no logits; the order of the words changes them, through the position encodings only"""
     state = state_for(reference, draw, NAME, **SIZES)
     handle = student.build(NAME, **SIZES, state=state)
     ids, mask = batch_of(draw, SIZES, 4, 6)
@@ -108,18 +108,18 @@ def test_model_padding_and_order(student, reference, draw):
         )
     longer, longer_mask = (torch.cat([t, torch.zeros(4, 3, dtype=torch.long)], dim=1) for t in (ids, mask))
     other_pad = torch.where(mask == 0, draw.integers(1, SIZES["vocab_size"], (4, 6)), ids)
-    padding = "A PAD position may take part neither as a key nor in the mean."
+    padding = "PAD positions are neither keys nor part of the mean."
     expect.close(
         classify(handle, SIZES, longer, longer_mask)[0],
         logits,
-        "Padding further changes the logits.",
+        "More padding changes the logits.",
         padding,
         atol=1e-4,
     )
     expect.close(
         classify(handle, SIZES, other_pad, mask)[0],
         logits,
-        "What stands at PAD positions changes the logits.",
+        "The token ids at PAD positions change the logits.",
         padding,
         atol=1e-4,
     )
@@ -139,8 +139,8 @@ def test_model_padding_and_order(student, reference, draw):
     expect.close(
         moved,
         first,
-        "With all position encodings at zero the logits still depend on the order of the words.",
-        "Only the encodings tell positions apart; the pooling treats all tokens alike.",
+        "With all position encodings at zero, the logits still depend on the order of the words.",
+        "Only the position encodings may distinguish positions; the pooling treats all tokens alike.",
         atol=1e-4,
     )
 
@@ -171,8 +171,8 @@ def test_model_learns_as_a_whole(student, reference, draw):
     expect.close(
         classify(still, SIZES, ids, mask, train=True, seed=draw.seed())[0],
         expected,
-        "With dropout=0.0 training mode and evaluation mode differ.",
-        "Is the dropout rate handed on to the embeddings and to every block?",
+        "With dropout=0.0, training mode and evaluation mode differ.",
+        "Is the dropout rate passed on to the embeddings and to every block?",
         atol=1e-4,
     )
     blocks_silent = {k: torch.zeros_like(v) if ".W_o." in k or ".linear2." in k else v for k, v in state.items()}
@@ -183,8 +183,8 @@ def test_model_learns_as_a_whole(student, reference, draw):
         first, second = (classify(noisy, SIZES, ids, mask, train=True, seed=draw.seed())[0] for _ in range(2))
         expect.that(
             not torch.allclose(first, second, atol=1e-4),
-            "In training mode there is no dropout in the embeddings, or none in the blocks.",
-            "Is the rate handed on?",
+            "In training mode, there is no dropout in the embeddings, or none in the blocks.",
+            "Is the dropout rate passed on?",
         )
         first, second = (classify(noisy, SIZES, ids, mask)[0] for _ in range(2))
-        expect.that(bool((first == second).all()), "In evaluation mode the logits are random.")
+        expect.that(bool((first == second).all()), "In evaluation mode, the logits are random.")

@@ -39,14 +39,14 @@ def test_runs_on_an_accelerator(student, reference, draw):
         logits, _ = expect.parts(found["result"], 2, "(logits, weights)")
         expect.that(
             found["device"] == observed["device"],
-            "The model is on an accelerator, and its logits are not.",
-            "Logits stay where the model is: nothing in forward moves them to the CPU.",
+            "The model is on an accelerator, but its logits are not.",
+            "The logits must stay on the device of the model: do not move them to the CPU in forward.",
         )
         expect.tensor(logits, (batch_ids.size(0), SIZES["num_classes"]), what="the logits")
         expect.close(
             logits,
             model.forward(batch_ids, batch_mask)[0],
-            "On an accelerator the logits are wrong.",
+            "On an accelerator, the logits are wrong.",
             "If they are right on the CPU, then something in forward depends on the device.",
             atol=2e-3,
             rtol=1e-3,
@@ -55,11 +55,11 @@ def test_runs_on_an_accelerator(student, reference, draw):
     expect.that(
         set(places.values()) <= {observed["device"], None},
         "The model was on an accelerator, and forward has moved it to the CPU.",
-        "Nothing in forward moves the model: its owner decides where it is.",
+        "forward must not move the model: the caller decides on which device it is.",
     )
     expect.that(
         None not in places.values(),
-        "On an accelerator a parameter receives no gradient.",
-        "A parameter is what the module holds after .to(device): use it through its attribute in forward.",
+        "On an accelerator, a parameter receives no gradient.",
+        "Use each parameter through the module's attribute in forward, because .to(device) may replace it.",
         f"Without a gradient: {', '.join(path for path, place in places.items() if place is None)}.",
     )

@@ -38,7 +38,7 @@ def test_position_values(student):
             pe[0],
             expected[0],
             "The encoding of position 0 is wrong.",
-            "At position 0 every sine is 0 and every cosine is 1: which columns are which, and where does p start?",
+            "At position 0, every sine is 0 and every cosine is 1: which columns are sines, and where does p start?",
             atol=DRIFT,
         )
         expect.close(
@@ -75,7 +75,7 @@ def test_position_adds_the_first_rows(student, draw):
                 output,
                 x + pe[:tokens],
                 "forward does not add the first T rows of pe to each text.",
-                "pe has a row for each position and the input is (B, T, d): along which axis do you cut, and is "
+                "pe has a row for each position and the input is (B, T, d): which axis do you slice, and is "
                 "anything else done to the input (scaling, dropout)?",
                 atol=1e-4,
             )
@@ -83,7 +83,7 @@ def test_position_adds_the_first_rows(student, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_position_leaves_its_input(student, reference, draw):
-    """The input stays as it was, and gradients pass through"""
+    """The input is not changed, and gradients pass through"""
     x = draw.normal(2, 5, 6)
     init = {"d_model": 6, "max_length": 9}
     output = expect.tensor(student.build(NAME, **init).forward(x), x.shape)
@@ -93,7 +93,7 @@ def test_position_leaves_its_input(student, reference, draw):
         after["x"],
         x,
         "forward changes its input in place.",
-        "An operator such as += writes into the tensor of the caller, who may still need it.",
+        "An operator such as += changes the caller's tensor, which the caller may still need.",
         atol=0,
         rtol=0,
     )
@@ -102,13 +102,13 @@ def test_position_leaves_its_input(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_position_buffer(student):
-    """pe is a buffer of 512 positions by default, not a parameter, and moves with the module"""
+    """pe is a buffer, not a parameter, has 512 positions by default, and moves with the module"""
     encodings(student, 10)
     found = student.drive("registered", name=NAME, init={"d_model": 6, "max_length": 9}, tensor="pe")
     expect.that(
         not found["parameter"],
         "pe is a parameter.",
-        "The optimizer would change a parameter; pe stays fixed. A module can hold tensors that it does not learn.",
+        "The optimizer would change a parameter, but pe is fixed. A module can hold tensors that are not learnt.",
     )
     expect.that(
         found["buffer"] and found["device_after_move"] == "meta",
@@ -119,7 +119,7 @@ def test_position_buffer(student):
 
 @pytest.mark.points(1, cell=CELL, role="property")
 def test_position_unit_circle(student, draw):
-    """Each pair of columns holds a sine and a cosine of one angle"""
+    """Each pair of columns holds the sine and the cosine of the same angle"""
     d = 2 * draw.integer(3, 20)
     _, pe = encodings(student, d, 60)
     sine, cosine = pe[:, 0::2].double(), pe[:, 1::2].double()
@@ -136,6 +136,6 @@ def test_position_unit_circle(student, draw):
         products,
         products[:1].expand_as(products),
         "The product of two encodings depends on more than the distance between their positions.",
-        "Each pair turns by the same angle from one position to the next.",
+        "Each pair is rotated by the same angle from one position to the next.",
         atol=d * DRIFT,
     )

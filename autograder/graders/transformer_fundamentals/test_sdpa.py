@@ -53,22 +53,22 @@ def with_scores(scores: torch.Tensor, d_k: int) -> tuple[torch.Tensor, torch.Ten
 
 @pytest.mark.points(3, cell=CELL, role="value")
 def test_attention_values(student, reference, draw):
-    """Without a mask the weights are softmax(Q K^T / sqrt(d_k)) and the output is their product with V"""
+    """Without a mask, the weights are softmax(Q K^T / sqrt(d_k)) and the output is their product with V"""
     cause = (
-        "Check the scaling (the square root of which size?), the axis of the softmax, and that only the last two axes "
-        "take part, whatever stands before them."
+        "Check the scaling (the square root of which size?) and the axis of the softmax. Only the last two axes take "
+        "part, whatever axes come before them."
     )
     for lead, queries, keys, d_k, d_v in SHAPES:
         call = inputs(draw, lead, queries, keys, d_k, d_v)
         output, weights = attend(student, *call)
         expected_output, expected_weights = reference.call(NAME, *call)
         expect.close(weights, expected_weights, "The attention weights are wrong.", cause)
-        expect.close(output, expected_output, "The output is wrong.", f"It is the weights times V. {cause}")
+        expect.close(output, expected_output, "The output is wrong.", f"The output is the weights times V. {cause}")
 
 
 @pytest.mark.points(2, cell=CELL)
 def test_attention_mask(student, draw):
-    """Where the mask is 0 or False the key is forbidden, and the other keys share the whole"""
+    """A key is forbidden where the mask is 0 or False, and the other keys share the attention"""
     for lead, queries, keys, d_k, d_v in SHAPES:
         mask = draw.mask(*lead, queries, keys)
         for kind in (torch.bool, torch.int64, torch.float32):
@@ -88,7 +88,7 @@ def test_attention_mask_broadcasts(student, draw):
 
 @pytest.mark.points(2, cell=CELL)
 def test_attention_at_extreme_scores(student, draw):
-    """Forbidden keys get exactly 0 and rows stay finite for scores of any size up to 6e4"""
+    """Forbidden keys get weight 0 and all weights are finite for scores up to 60000 in size"""
     v = draw.normal(4, 3)
     mask = torch.tensor([1, 1, 0, 0]).expand(3, 4)
     for size in (200.0, 2e3, 6e4):
@@ -100,7 +100,7 @@ def test_attention_at_extreme_scores(student, draw):
             expect.that(
                 not bool(weights[:, 2:].any()),
                 "A forbidden key gets weight when scores are large.",
-                "Allowed scores may be as low as -60000: the value that stands for 'forbidden' must lie far below.",
+                "Allowed scores may be as low as -60000: the score of a forbidden key must be far below that.",
             )
             expect.close(
                 weights[:, :2],
@@ -109,26 +109,29 @@ def test_attention_at_extreme_scores(student, draw):
                 "Is anything multiplied, added or divided after the exponential?",
                 atol=1e-3,
             )
-            expect.close(output, weights @ v, "With large scores the output is not the weights times V.", atol=1e-3)
+            expect.close(output, weights @ v, "With large scores, the output is not the weights times V.", atol=1e-3)
         for steps in ((1.0, 0.8, 0.6, 0.4), (-1.0, -0.8, -0.6, -0.4), (0.0, -0.5, 1.0, 0.2)):
             q, k = with_scores(rows * torch.tensor(steps), 5)
             best = torch.tensor(steps).argmax()
             expect.close(
                 attend(student, q, k, v)[1],
                 torch.eye(4)[best].expand(3, 4),
-                "With scores that lie far apart, the key with the largest does not get all the attention.",
-                "Scores may reach 60000 in size: does an exponential overflow, and is anything cut off?",
+                "If scores are far apart, the key with the largest score does not get all the attention.",
+                "Scores may reach 60000 in size: does an exponential overflow, or is a score clipped?",
                 atol=1e-3,
             )
 
 
 @pytest.mark.points(2, cell=CELL, chance=True)
 def test_attention_dropout(student, draw):
-    """The dropout module acts on the weights before they meet V"""
+    """The dropout module acts on the weights before they are multiplied by V"""
     q, k, _ = inputs(draw, (30,), 5, 6, 4, 1, scale=0.7)
     v = draw.orthogonal(6).expand(30, 6, 6)  # its inverse shows which weights met the values
     mask = draw.mask(30, 5, 6)
-    what, where = "the attention weights", "The module takes the weights after the softmax and gives those that meet V."
+    what, where = (
+        "the attention weights",
+        "Apply the module to the weights after the softmax; multiply the result by V.",
+    )
     for p, given in ((0.5, None), (0.25, mask), (0.0, None)):
         options = {"q": q, "k": k, "v": v, "mask": given, "p": p, "draw_seed": draw.seed()}
         output, weights = expect.parts(
@@ -139,10 +142,12 @@ def test_attention_dropout(student, draw):
         expect.close(
             output,
             weights @ v,
-            "With a dropout module in evaluation mode the output is not the weights times V.",
-            "Use the module that was given: it knows its own mode and rate.",
+            "With a dropout module in evaluation mode, the output is not the weights times V.",
+            "Use the module that was passed in: it knows its mode and its rate.",
         )
-        expect.that(float(weights.std()) > 0.02, "All attention weights are the same.", "They depend on Q and K.")
+        expect.that(
+            float(weights.std()) > 0.02, "All attention weights are the same.", "They should depend on Q and K."
+        )
         dropped, _ = expect.parts(
             student.drive("attention_dropout", train=True, **options), 2, "(output, attention_weights)"
         )
@@ -168,24 +173,24 @@ def test_attention_properties(student, draw):
         expect.close(
             moved_output,
             output,
-            "The output changes when keys and values change places together.",
-            "Attention knows nothing of position: each value goes with its key.",
+            "The output changes when keys and values are permuted together.",
+            "Attention does not depend on positions: each value belongs to its key.",
         )
-        expect.close(moved_weights, weights[..., order], "The weights do not follow the keys when those change places.")
+        expect.close(moved_weights, weights[..., order], "Permuting the keys does not permute the weights.")
         other = draw.normal(*v.shape)
         sum_of_both = attend(student, q, k, other, **given)[0] + 2 * output
         expect.close(
             attend(student, q, k, other + 2 * v, **given)[0],
             sum_of_both,
             "The output is not linear in V.",
-            "Each output is a weighted sum of values; V takes part in nothing else.",
+            "Each output is a weighted sum of values; V is used for nothing else.",
             atol=1e-4,
         )
 
 
 @pytest.mark.points(1, cell=CELL, role="property")
 def test_attention_inputs_and_gradients(student, reference, draw):
-    """Q, K, V and the mask stay as they were and receive the right gradients"""
+    """Q, K, V and the mask are not changed, and Q, K and V receive the right gradients"""
     q, k, v = inputs(draw, (2,), 4, 6, 5, 3)
     for mask in (None, draw.mask(2, 4, 6), draw.mask(2, 4, 6).float()):
         given = {"q": q, "k": k, "v": v} | ({} if mask is None else {"mask": mask})
@@ -195,10 +200,10 @@ def test_attention_inputs_and_gradients(student, reference, draw):
                 after[key],
                 tensor,
                 "The function changes one of its inputs in place.",
-                "Methods that end in an underscore, and operators such as /=, write into the tensor of the caller.",
+                "Methods that end in an underscore, and operators such as /=, change the caller's tensor.",
                 atol=0,
                 rtol=0,
-                detail=f"It changes {key}.",
+                detail=f"The function changes {key}.",
             )
         if mask is None or not mask.is_floating_point():
             check_gradients(student, reference, draw, (2, 4, 3), name=NAME, inputs=given)

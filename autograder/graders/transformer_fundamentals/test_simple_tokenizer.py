@@ -42,7 +42,7 @@ def ids_of(tokenizer, words) -> dict[str, int]:
     expect.that(
         len({vocab[word] for word in words if word in vocab}) == len(set(words)),
         "The words of the texts are not in the vocabulary, each with an id of its own.",
-        "Look at what build_vocab leaves in vocab: what is tokenized or decoded goes by it.",
+        "Look at vocab after build_vocab: tokenize and decode depend on it.",
     )
     return vocab
 
@@ -73,7 +73,7 @@ def check_vocabulary(tokenizer, reference, texts, vocab_size, symptom, cause):
 
 @pytest.mark.points(1, cell=CELL)
 def test_clean_text(student, reference, draw):
-    """clean_text sets off punctuation, lowers the case and collapses white space"""
+    """clean_text sets off punctuation marks, converts to lower case and collapses white space"""
     theirs, ours = student.build("SimpleTokenizer"), reference.build("SimpleTokenizer")
 
     def check(text, symptom, cause):
@@ -83,7 +83,11 @@ def test_clean_text(student, reference, draw):
         )
 
     one, two, three = draw.words(3)
-    check(f"{one} {two}", "clean_text changes a text that is already clean.", "Only marks, case and spaces may change.")
+    check(
+        f"{one} {two}",
+        "clean_text changes a text that is already clean.",
+        "Only marks, case and spaces may change.",
+    )
     for text in (f"{one.upper()} {two.title()} {three}", f"{one} ÜBER Élan Ñu"):
         check(text, "clean_text does not return lower case.", "Look at the methods of str.")
     for text in (f"  {one}   {two}", f"{one}\t{two} \n", f"\n{one} \n\n {two}\r\n{three}  ", " \t\n"):
@@ -109,13 +113,13 @@ def test_clean_text(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL, role="value")
 def test_vocabulary(student, reference, draw):
-    """The vocabulary holds the words by frequency, ties in order of first appearance"""
+    """The vocabulary orders words by frequency, and equally frequent words by first appearance"""
     words = draw.words(12)
     texts = [sentence(draw, words, 9) for _ in range(4)]
     tokenizer = built(student, texts)
     expect.that(
         SPECIALS.items() <= vocabulary(tokenizer).items(),
-        "The special tokens do not have the ids that they should have.",
+        "The special tokens do not have the right ids.",
         "<PAD> is 0, <UNK> is 1 and <CLS> is 2.",
     )
     for n, length in ((12, 3), (30, 8)):
@@ -126,24 +130,24 @@ def test_vocabulary(student, reference, draw):
             reference,
             texts,
             1000,
-            "The words do not have the ids that they should have.",
-            "Ids go by frequency, the most frequent word first, after the three specials; words that are equally "
-            "frequent keep the order in which they first appear in the texts.",
+            "The words do not have the right ids.",
+            "After the three special tokens, the most frequent word has the lowest id; equally frequent words keep the "
+            "order in which they first appear in the texts.",
         )
 
 
 @pytest.mark.points(1, cell=CELL)
 def test_vocabulary_size_and_fresh_start(student, reference, draw):
-    """The vocabulary keeps to vocab_size, and building twice starts afresh"""
+    """The vocabulary has at most vocab_size entries, and building it again keeps nothing of the first"""
     words = draw.words(40)
     texts = [" ".join(words), *(sentence(draw, words, 10) for _ in range(8))]
-    too_large = "vocab_size is not kept."
+    too_large = "The vocabulary does not keep to vocab_size."
     specials_count = "The three special tokens count as entries too, and the most frequent words stay."
     for size in (8, 13):
         check_vocabulary(built(student, texts, size), reference, texts, size, too_large, specials_count)
     tokenizer = student.build("SimpleTokenizer")
     tokenizer.method("build_vocab", [" ".join(f"word{i}" for i in range(5100))])
-    expect.equal(len(vocabulary(tokenizer)), 5000, too_large, f"Without an argument it is 5000. {specials_count}")
+    expect.equal(len(vocabulary(tokenizer)), 5000, too_large, f"The default is 5000. {specials_count}")
     again = draw.shuffled(words[:15] + draw.words(5))
     texts_again = [" ".join(again), *(sentence(draw, again[:6], 5) for _ in range(3))]
     tokenizer = built(student, texts, 30)  # more entries than the second time
@@ -188,19 +192,19 @@ def test_tokenize(student, draw):
             f"It is {expect.described(ids)}.",
         )
         own = [2] + [vocab.get(word, 1) for word in cleaned_words(tokenizer, text)]
-        expect.equal(ids[:1], [2], "The first id is not that of <CLS>.", "<CLS> stands before the first word.")
+        expect.equal(ids[:1], [2], "The first id is not that of <CLS>.", "<CLS> comes before the first word.")
         expect.equal(
             ids[: len(own)],
             own,
             "tokenize does not give the ids of the words of the cleaned text.",
-            "Clean the text first; a word that the vocabulary lacks becomes <UNK>.",
+            "Clean the text first; a word that is not in the vocabulary becomes <UNK>.",
             f"{text!r} became {expect.described(ids)}.",
         )
         expect.that(
             not any(ids[len(own) :]),
-            "What follows the last word is not <PAD>.",
+            "The ids after the last word are not those of <PAD>.",
             "",
-            f"It became {expect.described(ids)}.",
+            f"The ids are {expect.described(ids)}.",
         )
     expect.equal(
         vocabulary(tokenizer),
@@ -212,7 +216,7 @@ def test_tokenize(student, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_tokenize_length(student, draw):
-    """tokenize returns exactly max_length ids, and <CLS> survives a cut"""
+    """tokenize returns exactly max_length ids, and <CLS> is never cut off"""
     words = draw.words(9)
     tokenizer = built(student, [" ".join(words)])
     vocab = ids_of(tokenizer, words)
@@ -224,14 +228,14 @@ def test_tokenize_length(student, draw):
         expect.that(
             isinstance(ids, list) and len(ids) == length,
             "tokenize does not return exactly max_length ids.",
-            "Without an argument max_length is 128. <CLS> counts; long texts are cut, short ones filled up with <PAD>.",
+            "The default of max_length is 128. <CLS> counts; long texts are cut, and short ones are padded with <PAD>.",
             f"{n} words with max_length {length} became {expect.described(ids)}.",
         )
         whole = [2, *(vocab[word] for word in text.split())][:length]
         expect.equal(
             ids,
             whole + [0] * (length - len(whole)),
-            "A text that is cut or filled up does not keep the right ids.",
+            "A text that is cut or padded does not keep the right ids.",
             "<CLS> comes first and is never cut; words are cut at the end and <PAD> follows the last word.",
         )
 
@@ -251,7 +255,7 @@ def test_decode(student, draw):
             found,
             text,
             "decode does not give the words back.",
-            "The words of all ids are joined by single spaces; <PAD> and <CLS> are dropped wherever they stand, "
-            "<UNK> is not.",
+            "The words of all ids are joined by single spaces; <PAD> and <CLS> are dropped wherever they are, "
+            "but <UNK> is kept.",
             f"{ids} became {expect.described(found)}.",
         )

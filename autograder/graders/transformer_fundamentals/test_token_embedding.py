@@ -21,13 +21,13 @@ def test_token_vectors(student, reference, draw):
                 output,
                 ours.forward(ids),
                 "The output is not the looked-up vectors times sqrt(d_model).",
-                "Compare one vector with its row of embedding.weight: which factor lies between them?",
+                "Compare one vector with its row of embedding.weight: by which factor do they differ?",
             )
 
 
 @pytest.mark.points(1, cell=CELL, chance=True)
 def test_token_initial_weights(student, draw):
-    """The weight starts normal with standard deviation d_model ** -0.5"""
+    """The initial weights are normally distributed with standard deviation d_model ** -0.5"""
     cause = "PyTorch starts an nn.Embedding at standard deviation 1; torch.nn.init has functions that set it."
     for d in (9, 32, 64):
         handle = student.build("TokenEmbedding", 1500, d, seed=draw.seed())
@@ -48,7 +48,7 @@ def test_token_initial_weights(student, draw):
 
 @pytest.mark.points(1, cell=CELL, role="property")
 def test_token_gradient(student, reference, draw):
-    """The weight learns: a gradient reaches every row that was used"""
+    """The weight is a parameter: a gradient reaches every row that was used"""
     init = {"vocab_size": 10, "d_model": 6}
     check_gradients(
         student,

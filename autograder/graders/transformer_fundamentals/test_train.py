@@ -23,7 +23,7 @@ DECAYS = (0.0, 0.5, 0.8, 0.85, 0.9, 0.95, 0.99)  # of the running mean of gradie
 
 @pytest.mark.points(1, cell=CELL, role="value")
 def test_training_figures(student, draw):
-    """train_loss and train_acc are those of the batches as they were seen, over all samples"""
+    """train_loss and train_acc are averages over all training samples as the steps saw them"""
     for temperature, rate, drop_last in ((1.0, 0.02, False), (200.0, 0.0, False), (1.0, 0.02, True)):
         problem = make_problem(draw, temperature)
         run = watch(student, problem, 3, drop_last=drop_last, num_epochs=3, learning_rate=rate)
@@ -32,12 +32,12 @@ def test_training_figures(student, draw):
         for number in range(run.epochs):
             parts = [run.losses(step.theta, step.samples) for step in run.epoch(number)]
             expected.append(_figures(parts))
-        _compare(run, "train", expected, "The figures are those of the very forward pass that the step learns from.")
+        _compare(run, "train", expected, "Compute them in the forward pass from which the step learns.")
 
 
 @pytest.mark.points(1, cell=CELL, role="value")
 def test_validation_figures(student, draw):
-    """val_loss and val_acc are those of the whole validation set after each epoch's training"""
+    """val_loss and val_acc are computed on the whole validation set after each epoch of training"""
     for temperature, rate in ((1.0, 0.02), (200.0, 0.0)):
         run = watch(student, make_problem(draw, temperature), 3, num_epochs=3, learning_rate=rate)
         check_steps(run)
@@ -48,7 +48,7 @@ def test_validation_figures(student, draw):
 
 @pytest.mark.points(1, cell=CELL)
 def test_gradients_start_from_zero(student, draw):
-    """Each step's gradient is that of its own batch's cross-entropy, and of nothing before"""
+    """The gradient of each step is that of the cross-entropy of its own batch, and of nothing else"""
     for temperature in (1.0, 20.0):
         run = watch(student, make_problem(draw, temperature), 2, num_epochs=2, learning_rate=RATE)
         check_learns(run)
@@ -66,7 +66,7 @@ def test_gradients_start_from_zero(student, draw):
             expect.close(
                 found,
                 factor * expected,
-                "A step's gradient is not that of the cross-entropy of its batch.",
+                "The gradient of a step is not that of the cross-entropy of its batch.",
                 "Are old gradients cleared before each backward, and does the loss take the logits as they are?",
                 atol=1e-3 * float(found.abs().max()),
             )
@@ -78,14 +78,14 @@ def test_gradients_start_from_zero(student, draw):
         ]
         expect.that(
             bool(factors) and any(even),
-            "A step's gradient has something of earlier batches in it.",
-            "backward adds to what stands in .grad: what clears it before each step?",
+            "The gradient of a step contains gradients of earlier batches.",
+            "backward adds to .grad: what clears it before each step?",
         )
 
 
 @pytest.mark.points(1, cell=CELL)
 def test_parameters_follow_their_gradients(student, draw):
-    """Every parameter moves against its gradient, as Adam does: by about the learning rate, whatever its size"""
+    """Each step moves every parameter against its gradient by about the learning rate, as Adam does"""
     problem = make_problem(draw)
     run = watch(student, problem, 4, num_epochs=4, learning_rate=RATE)
     check_learns(run)
@@ -95,14 +95,14 @@ def test_parameters_follow_their_gradients(student, draw):
     check_learns(still)
     expect.that(
         bool((still.theta - still.theta[0]).abs().max() < 1e-4),
-        "With learning_rate=0 parameters still move.",
-        "The optimizer takes the learning rate that the function was given.",
+        "With learning_rate=0, parameters still change.",
+        "Pass the learning rate of the function to the optimizer.",
     )
 
 
 @pytest.mark.points(0.5, cell=CELL)
 def test_every_sample_once_an_epoch(student, draw):
-    """Every sample is seen once an epoch, with its mask, for as many epochs as asked; the defaults are as agreed"""
+    """Every sample is seen once in each of num_epochs epochs, with its mask; the defaults are right"""
     problem = make_problem(draw)
     # with a rate of 0 nothing gets better, and a loop that stops early would
     for epochs, positional, rate in ((1, False, RATE), (3, True, RATE), (12, False, 0.0)):
@@ -113,12 +113,12 @@ def test_every_sample_once_an_epoch(student, draw):
                 sorted(i for step in run.epoch(number) for i in step.samples),
                 list(range(TRAIN)),
                 "An epoch does not show every training sample once.",
-                "Go through train_loader from its first batch to its last, the smaller one too.",
+                "Use every batch of train_loader, including the last, smaller one.",
             )
         expect.that(
             all(event["masked"] for event in run.events),
             "The model is called without its attention mask.",
-            "Without it the model takes PAD for words.",
+            "Without the mask, the model treats PAD as words.",
         )
     agreed = watch(student, problem, 5, num_epochs=5, learning_rate=1e-3)
     default = watch(student, problem, 5)
@@ -138,31 +138,31 @@ def test_modes_and_evaluation(student, draw):
     check_learns(run)
     expect.that(
         all(step.training for step in run.steps),
-        "A training batch is not seen in train mode.",
-        "The mode stays as it was set last: after an evaluation it has to be set again.",
+        "The model is not in train mode for a training batch.",
+        "The model keeps the mode that was set last: after an evaluation, set it again.",
     )
     evaluated = [event for event in run.events if min(event["samples"]) >= TRAIN]
     expect.that(
         sum(len(event["samples"]) for event in evaluated) >= run.epochs * VALIDATION,
-        "The validation set is not seen once an epoch.",
+        "The validation set is not used once in each epoch.",
         "Go through the whole val_loader in each epoch.",
     )
     expect.that(
         all(event["evaluating"] for event in evaluated),
-        "A validation batch is not seen in eval mode.",
-        "Dropout would blur the figures.",
+        "The model is not in eval mode for a validation batch.",
+        "Otherwise dropout distorts loss and accuracy.",
     )
     expect.that(
         not any(event["grad_enabled"] for event in evaluated),
         "The evaluation computes gradients.",
-        "Nothing is learnt there; torch has a context for that.",
+        "Nothing is learnt there; torch has a context manager for that.",
     )
     steps = {step.event for step in run.steps}
     for event in range(len(run.events) - 1):  # what happens after the last call is the loop's own business
         expect.that(
             event in steps or bool((run.theta[event] == run.theta[event + 1]).all()),
-            "Parameters change without a training step, as during the evaluation.",
-            "Each step belongs right after the backward of its batch; evaluation changes nothing.",
+            "Parameters change outside of training steps, for example during the evaluation.",
+            "Each optimizer step comes right after the backward of its batch; evaluation changes nothing.",
         )
 
 
@@ -187,7 +187,7 @@ def _compare(run: Run, which: str, expected: list[tuple[float, float]], cause: s
         expect.close(
             found,
             column,
-            f"{which}_{name} is not what it should be.",
+            f"{which}_{name} is wrong.",
             f"{unit} The last batch is smaller than the others. {cause}",
             atol=1e-3,
             rtol=1e-3,
@@ -202,19 +202,19 @@ def _check_moves(run: Run, moves: torch.Tensor) -> None:
     largest = float(moves.abs().max())
     expect.that(
         largest > 0,
-        "No parameter moves.",
-        "Are optimizer and model about the same parameters, and does step() come after backward()?",
+        "No parameter changes.",
+        "Does the optimizer have the parameters of this model, and does step() come after backward()?",
     )
     expect.that(
         largest < 2 * RATE,
         "A parameter moves by much more than the learning rate in one step.",
-        "Adam moves each parameter by about the learning rate at most; it takes the rate that the function was given.",
+        "Adam moves each parameter by at most about the learning rate. Pass it the learning rate of the function.",
     )
     moving = (moves.abs().amax(1) > 0).double()
     expect.that(
         float(moving.mean()) > 0.5,
-        "Parameters move only after some of the batches.",
-        "Each batch gets its own step of the optimizer.",
+        "Parameters change after some batches only.",
+        "Take one optimizer step for each batch.",
     )
     direction = _sure_direction(gradients, theta)
     for name, where in parameter_slices(run.problem).items():
@@ -223,14 +223,14 @@ def _check_moves(run: Run, moves: torch.Tensor) -> None:
         sure, moved = direction[:, where], moves[:, where]
         expect.that(
             bool((moved != 0).any()),
-            "A parameter of the model stays where it is, although it has a gradient.",
-            "The optimizer needs all parameters of the model that it was given.",
-            f"It is {name} of the grader's model.",
+            "A parameter of the model does not change, although it has a gradient.",
+            "Give the optimizer all parameters of the model.",
+            f"The parameter concerned is {name} of the grader's model.",
         )
         expect.that(
             not bool((moved * sure > 1e-3 * largest).any()),
             "A parameter moves along its gradient instead of against it.",
-            "Which loss goes down, and are gradients those of the step's own batch?",
+            "Is the loss minimised, and does each gradient belong to the batch of its step?",
         )
     where = parameter_slices(run.problem)
     late = slice(BATCHES + 2, None)  # the first steps of RAdam are those of plain gradient descent

@@ -30,14 +30,13 @@ def test_trains_where_the_model_is(student, draw):
     check_present(observed)
     for run, device in (("cpu", "cpu"), ("accelerator", observed["device"])):
         found = observed[run]
-        expect.that(bool(found["during"]), "Training never calls the model.", "Each batch goes through the model.")
+        expect.that(bool(found["during"]), "Training never calls the model.", "Call the model on each batch.")
         expect.that(
             set(found["during"]) == {device} and set(found["after"]) == {device},
             "The model was on the CPU, and training has moved it to an accelerator."
             if run == "cpu"
             else "The model was on an accelerator, and training has moved it to the CPU.",
-            "Where the model is, is its owner's business: ask one of its parameters for its device and bring the "
-            "batches there.",
+            "Do not move the model: read the device of one of its parameters, and move the batches there.",
         )
         check_history(found["history"])
         expect.that(
@@ -45,7 +44,7 @@ def test_trains_where_the_model_is(student, draw):
             "Training does not change the parameters of the model that was given."
             if run == "cpu"
             else "On an accelerator, training does not change the parameters of the model that was given.",
-            "Look at what the optimizer was given, and at backward() and step().",
+            "Check which parameters the optimizer has, and check backward() and step().",
         )
     for figure in FIGURES:
         theirs, on_cpu = (observed[run]["history"][figure] for run in ("accelerator", "cpu"))
@@ -58,7 +57,7 @@ def test_trains_where_the_model_is(student, draw):
             "Something in the loop depends on the device.",
             atol=1.01 * one_sample if unit == "acc" else 5e-3,
             rtol=0,
-            detail=f"It is {figure}: {expect.described(theirs)} instead of {expect.described(on_cpu)}.",
+            detail=f"The list concerned is {figure}: {expect.described(theirs)} instead of {expect.described(on_cpu)}.",
         )
 
 
@@ -79,7 +78,7 @@ def check_history(history):
     )
     expect.that(
         right,
-        "The history is not a dict of four lists with one number an epoch.",
+        "The history is not a dict of four lists with one number for each epoch.",
         f"The lists are {', '.join(FIGURES[:-1])} and {FIGURES[-1]}.",
         f"Yours is {expect.described(history)}.",
     )

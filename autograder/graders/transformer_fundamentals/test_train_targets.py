@@ -16,25 +16,25 @@ STAND_INS = Path(__file__).with_name("standins.py")
 
 @pytest.mark.points(2, cell=CELL, slow=True)
 def test_learns_movie_snippets(student, reference, draw):
-    """Your loop trains a model that tells good from bad reviews which it has not seen"""
+    """A model trained with your loop tells good from bad reviews that it has not seen"""
     check_target(
         student,
         reference,
         draw,
         MOVIE_SNIPPETS,
-        "After training with your loop, a model hardly tells good from bad reviews on texts that it has not seen.",
+        "A model trained with your loop hardly tells good from bad reviews that it has not seen.",
     )
 
 
 @pytest.mark.points(3, cell=CELL, slow=True)
 def test_learns_clause_order(student, reference, draw):
-    """Your loop trains a model that understands the order of clauses in texts which it has not seen"""
+    """A model trained with your loop understands the order of clauses in texts that it has not seen"""
     check_target(
         student,
         reference,
         draw,
         CLAUSE_ORDER,
-        "After training with your loop, a model does not see the order of clauses in texts that it has not seen.",
+        "A model trained with your loop does not understand the order of clauses in texts that it has not seen.",
     )
 
 
@@ -49,9 +49,9 @@ def check_target(student: Any, reference: Any, draw: Draw, target: Target, sympt
             return
     raise expect.Mistake(
         symptom,
-        "Look at the other findings on this cell first; then watch train_loss: does it fall from epoch to epoch?"
-        + (" The model was yours." if own_model else " The model was a working one of ours, not yours."),
-        f"It was right on {100 * best:.0f} %; guessing gives 50 %, and {100 * target.accuracy:.0f} % was the aim.",
+        "Look first at the other failed tests of this cell; then check whether train_loss falls from epoch to epoch."
+        + (" The model was yours." if own_model else " The model was a correct one of the grader, not yours."),
+        f"The accuracy is {100 * best:.0f} %; guessing gives 50 %, and the target is {100 * target.accuracy:.0f} %.",
     )
 
 

@@ -38,15 +38,15 @@ def test_block_values(student, reference, draw):
             weights,
             expected_weights,
             "The attention weights are not those of the block's input.",
-            "In a post-norm block attention sees x itself.",
+            "In a post-norm block, the input of the attention is x itself.",
             atol=TOLERANCE,
         )
         expect.close(
             output,
             expected_output,
             "The block's output is wrong.",
-            "Follow the two lines of the docstring: what is added to what, which norm comes where, and what does the "
-            "second sublayer take and add to?",
+            "Follow the two lines of the docstring: what is added to what, which norm is used where, and what is the "
+            "input of the second sublayer?",
             atol=TOLERANCE,
         )
 
@@ -65,7 +65,7 @@ def test_block_mask(student, reference, draw):
             expect.that(
                 bool(((output - free_output).abs().amax(-1) > 1e-4).any()),
                 "A mask changes the weights that are returned, but not the output.",
-                "Output and weights come from the same call of the attention.",
+                "Output and weights must come from the same call of the attention.",
             )
 
 
@@ -111,11 +111,11 @@ def check_sublayer_dropout(student, reference, draw, sublayer, what):
         expect.that(
             bool((distance < CLOSE).all()),
             f"In training mode, dropout does not act on {what}, or acts on something else as well.",
-            "It stands inside the sum, before the residual connection adds x.",
+            "Dropout acts on the sublayer's output, before the residual connection adds x.",
         )
         check_rate(int((pattern == 0).sum()), pattern.numel(), p, what)
         outputs = [attend(handle, x, heads, seed=draw.seed())[0] for _ in range(2)]
-        expect.that(bool((outputs[0] == outputs[1]).all()), "In evaluation mode the output is random.")
+        expect.that(bool((outputs[0] == outputs[1]).all()), "In evaluation mode, the output is random.")
 
 
 def check_inner_dropout(student, reference, draw):
@@ -127,8 +127,8 @@ def check_inner_dropout(student, reference, draw):
     expect.close(
         attend(handle, x, heads, train=True, seed=draw.seed())[0],
         attend(handle, x, heads)[0],
-        "With dropout=0.0 training mode and evaluation mode differ.",
-        "Is the rate handed on to both sublayers?",
+        "With dropout=0.0, training mode and evaluation mode differ.",
+        "Is the dropout rate passed on to both sublayers?",
         atol=1e-4,
     )
     for sublayer, other, name, sizes in (
@@ -145,8 +145,8 @@ def check_inner_dropout(student, reference, draw):
         distance, _ = distances(quiet, x.flatten(0, 1), found, sublayer, out, 0.5)
         expect.that(
             float((distance < CLOSE).float().mean()) < 0.5,
-            "In training mode there is no dropout inside one of the two sublayers.",
-            "Is the rate handed on to both sublayers?",
+            "In training mode, there is no dropout inside one of the two sublayers.",
+            "Is the dropout rate passed on to both sublayers?",
         )
 
 
@@ -164,7 +164,7 @@ def test_block_dropout_after_feed_forward(student, reference, draw):
 
 @pytest.mark.points(1, cell=CELL, role="property")
 def test_block_order_and_padding(student, reference, draw):
-    """Outputs move with the tokens; a forbidden token changes no other"""
+    """Permuting the tokens permutes the outputs; a forbidden token changes no other output"""
     batch, tokens, d, heads, d_ff = 2, 6, 12, 3, 20
     handle = student.build(NAME, d, heads, d_ff, state=state_for(reference, draw, NAME, d, heads, d_ff))
     x = draw.normal(batch, tokens, d)
@@ -173,7 +173,7 @@ def test_block_order_and_padding(student, reference, draw):
     expect.close(
         attend(handle, x[:, order], heads)[0],
         output[:, order],
-        "Moving the tokens does not move the outputs in the same way.",
+        "Permuting the tokens does not permute the outputs in the same way.",
         atol=TOLERANCE,
     )
     mask = torch.tensor([[1, 1, 1, 1, 0, 0]])

@@ -46,7 +46,7 @@ def test_embeddings_values(student, reference, draw):
 def test_embeddings_dropout(student, reference, draw):
     """Dropout acts last, on the sum, and in training mode only"""
     what = "the sum of tokens and positions"
-    where = "Tokens first, then positions, then dropout: nothing is added after it."
+    where = "Add the positions to the tokens, then apply dropout, and add nothing after it."
     vocab_size, d = 40, 16
     state = state_for(reference, draw, NAME, vocab_size, d, 30)
     ids = draw.integers(0, vocab_size, (8, 25))
@@ -56,11 +56,11 @@ def test_embeddings_dropout(student, reference, draw):
         full, again = (expect.tensor(handle.forward(ids, seed=draw.seed()), (8, 25, d)) for _ in range(2))
         expect.that(
             bool((full == again).all()),
-            "In evaluation mode the output is random.",
+            "In evaluation mode, the output is random.",
             "A dropout module knows whether the model is in training mode; a bare function does not.",
         )
         expect.that(
             bool((full[0, 0] != full[0, 1]).any()) and float(full.abs().mean()) > 0.1,
-            "In evaluation mode the output hardly depends on the input.",
+            "In evaluation mode, the output hardly depends on the input.",
         )
         check_dropout(handle.forward(ids, train=True, seed=draw.seed()), full, p, what, where)

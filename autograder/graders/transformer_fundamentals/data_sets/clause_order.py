@@ -1,4 +1,4 @@
-"""Texts whose label only the order of their clauses tells.
+"""Texts whose label depends only on the order of their clauses.
 
 A text is two to four clauses "the NOUN was ADJECTIVE ." and a closing "the end ."; its label is the polarity of the
 last clause. Texts come in pairs: the partner has the last clause exchanged with an earlier one of the other polarity.
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 @cache
 def public() -> Splits:
-    """What students are given; the same in every checkout. Partners stand next to each other."""
+    """What students are given; the same in every checkout. Partners are next to each other."""
     texts = examples(PUBLIC_SEED, TRAIN + VALIDATION, avoid=frozenset())
     return Splits(texts[:TRAIN], texts[TRAIN:])
 

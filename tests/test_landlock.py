@@ -13,7 +13,8 @@ from autograder.sandbox import bubblewrap, landlock, start, supervisor
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import NoSandbox, choose
 from autograder.worker import landlock_rules as rules
-from autograder.worker import seccomp, syscalls
+from autograder.worker import seccomp
+from autograder.worker import syscall_numbers as syscalls
 from tests.attack_tools import said
 from tests.this_course import COURSE
 

@@ -23,7 +23,7 @@ from autograder.files import printable
 
 if TYPE_CHECKING:
     from autograder.course.assignment import Assignment
-    from autograder.grading.graded import Graded
+    from autograder.grading.graded_submission import Graded
     from autograder.nbgrader_plugin.autograde import Marked
     from autograder.results.result import Result
 
@@ -49,8 +49,8 @@ def autograde(
     if scheduler is None:
         start_ahead(assignment, sandbox.value, several=jobs != 1)
     from autograder.batch.cluster import Cluster, grade_on_cluster
-    from autograder.batch.many import Settings, grade_many
-    from autograder.batch.unchanged import CONFINED, earlier_result, longest_first
+    from autograder.batch.grade_many import Settings, grade_many
+    from autograder.batch.still_valid import CONFINED, earlier_result, longest_first
     from autograder.commands.progress import Say, counting
     from autograder.nbgrader_plugin.autograde import autograde_class
     from autograder.nbgrader_plugin.preprocessors import result_path

@@ -1,1 +1,1 @@
-"""What runs beside the student's code. Each file is self-contained: its text is sent to the worker, which calls `run`."""
+"""What runs beside the student's code. Each file is self-contained: its text goes to the worker, which calls `run`."""

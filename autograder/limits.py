@@ -1,9 +1,9 @@
 """Limits on a submission: what its workers may use, how long it may take, what is read of its file.
 
 No honest solution comes near any of them. Three kinds stand elsewhere: the sizes of one reply, one error and one cell's
-outputs in `worker/bounds.py`, since the worker, which sees nothing else of this package, holds to them, too; how much
-of a text, formula or picture a feedback page shows in `feedback/`, and how much of a value is compared in
-`diagnosis/sketch.py` and `grading/expect.py`, each beside the code whose time it bounds.
+outputs in `worker/reply_limits.py`, since the worker, which sees nothing else of this package, holds to them, too; how
+much of a text, formula or picture a feedback page shows in `feedback/`; and how much of a value is compared in
+`diagnosis/sketch.py` and `testing/expect.py`, each beside the code whose time it bounds.
 """
 
 MEMORY_BYTES = 4 * 2**30  # of all processes of a worker together; honest ones need 0.7 GB, with a language model 1.5
@@ -32,7 +32,7 @@ PARSED_IN_ALL = 500_000  # of one submission: parsing the whole of a file would 
 PARTS = 2_000_000  # lists and objects of one file: each takes about 80 bytes of memory for 2 of the file
 VALUES = 4_000_000  # numbers, texts and keys of one file, by their commas: each may take 80 bytes for 5 of the file
 MESSAGE_CHARACTERS = 1500
-SHOWN_PICTURE_BYTES = 32 * 2**20  # of all cells of a graded notebook together; one cell's limits: `worker/bounds.py`
+SHOWN_PICTURE_BYTES = 32 * 2**20  # of all cells of a graded notebook together; one cell's: `worker/reply_limits.py`
 SHOWN_CHARACTERS = 4_000_000
 
 

@@ -21,7 +21,8 @@ from autograder.sandbox import bubblewrap, landlock, start, supervisor, warm
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Watch
-from autograder.worker import bounds, wire
+from autograder.worker import reply_limits as bounds
+from autograder.worker import wire
 from tests.this_course import COURSE
 
 UID = 229_000 + os.getpid() % 900  # of workers whose processes a test counts, or shares
@@ -267,7 +268,7 @@ def sizes(machine: Machine) -> None:
     for line in Path(bounds.__file__).read_text().splitlines():
         name, _, value = line.partition(" = ")
         if value and name != "RANK":
-            machine.worker("bounds.py", line, f"{name} = {2**33}")
+            machine.worker("reply_limits.py", line, f"{name} = {2**33}")
 
 
 def no_files_of_the_graders(machine: Machine) -> None:

@@ -12,11 +12,11 @@ from nbformat import NotebookNode
 from nbgrader import api
 from nbgrader.preprocessors import ComputeChecksums
 
-from autograder.batch import many
+from autograder.batch import grade_many as many
 from autograder.course.assignment import ROOMS, Assignment
 from autograder.course.course import VARIABLE, course_at
 from autograder.course.manifest import MANIFEST
-from autograder.grading.graded import Graded
+from autograder.grading.graded_submission import Graded
 from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
 from autograder.results.result import CellOutcome, Result

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder.batch.many import Settings, grade_many
+from autograder.batch.grade_many import Settings, grade_many
 from autograder.results.result import Result
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course, with_cell  # noqa: F401
 

@@ -11,7 +11,7 @@ import torch
 from autograder import limits
 from autograder.sandbox import usage
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut
-from autograder.worker import bounds
+from autograder.worker import reply_limits as bounds
 from tests.attack_tools import findings, needs_namespaces, said
 from tests.defences import stopped_by
 from tests.toy_course import toy, toy_course  # noqa: F401

@@ -12,8 +12,8 @@ import pytest
 from nbgrader.converters import Autograde, GenerateFeedback
 from typer.testing import CliRunner
 
-from autograder.batch import many
-from autograder.batch.many import NotAllGraded, Settings, grade_many
+from autograder.batch import grade_many as many
+from autograder.batch.grade_many import NotAllGraded, Settings, grade_many
 from autograder.cli import app
 from autograder.grading import grade as run
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class

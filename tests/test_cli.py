@@ -158,7 +158,7 @@ def test_an_output_that_is_a_file_is_refused(grade, tmp_path):
 @pytest.mark.usefixtures("tier")
 def test_jobs_do_not_change_marks(tmp_path):
     """Two at a time give what one at a time gives, on the real assignment's blank notebook and a file that is none."""
-    from autograder.batch.many import Settings, grade_many
+    from autograder.batch.grade_many import Settings, grade_many
 
     put(tmp_path, "a.ipynb", "{")
     put(tmp_path, "b.ipynb", "")

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell
 
 from autograder.batch import cluster
 from autograder.batch.cluster import Cluster, ClusterError, grade_on_cluster
-from autograder.batch.many import Settings, grade_one
+from autograder.batch.grade_many import Settings, grade_one
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course", "tier")

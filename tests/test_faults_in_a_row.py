@@ -6,9 +6,10 @@ from pathlib import Path
 import distributed
 import pytest
 
-from autograder.batch import cluster, many
+from autograder.batch import cluster
+from autograder.batch import grade_many as many
 from autograder.batch.cluster import Cluster, ClusterError, grade_on_cluster
-from autograder.batch.many import MOST_FAULTS, NotAllGraded, Settings, grade_many
+from autograder.batch.grade_many import MOST_FAULTS, NotAllGraded, Settings, grade_many
 from tests.this_course import TRANSFORMER_FUNDAMENTALS
 
 SETTINGS = Settings(TRANSFORMER_FUNDAMENTALS)

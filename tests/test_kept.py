@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from autograder.batch import digest
 from autograder.batch.digest import course_digest, grading_digest, submission_digest
-from autograder.batch.many import Settings, grade_one
-from autograder.batch.unchanged import earlier_result, longest_first, still_holds
+from autograder.batch.grade_many import Settings, grade_one
+from autograder.batch.still_valid import earlier_result, longest_first, still_holds
 from autograder.cli import app
 from autograder.course.course import VARIABLE
 from autograder.results.result import CellOutcome, Result

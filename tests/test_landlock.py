@@ -13,8 +13,10 @@ from autograder.sandbox import bubblewrap, landlock, start, supervisor
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import NoSandbox, choose
 from autograder.worker import landlock_rules as rules
-from autograder.worker import seccomp, syscalls
+from autograder.worker import seccomp
+from autograder.worker import syscall_numbers as syscalls
 from tests.attack_tools import said
+from tests.this_course import COURSE
 
 NEWEST = rules.abi()
 reason = landlock.works()
@@ -87,7 +89,7 @@ def test_unknown_machines_have_no_sandbox(monkeypatch):
     bubblewrap.works.cache_clear()
     try:
         with pytest.raises(NoSandbox, match="riscv64"):
-            choose("auto")
+            choose("auto", COURSE.root)
     finally:
         landlock.works.cache_clear()
         bubblewrap.works.cache_clear()

@@ -12,7 +12,7 @@ import pytest
 from autograder.course.assignment import Assignment
 from autograder.course.course import this_course
 from autograder.notebooks.build import build_release
-from autograder.notebooks.leaks import Leak, ReleaseRefused, find_leaks
+from autograder.notebooks.release_leaks import Leak, ReleaseRefused, find_leaks
 from tests.small_course import ANSWER, GRADER, RESERVE, SMALL_NAME, make_course, names, silent
 
 NOTEBOOK = "small_course.ipynb"

@@ -11,7 +11,7 @@ from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 
 from autograder.feedback.page import FeedbackExporter
-from autograder.grading.graded import Graded
+from autograder.grading.graded_submission import Graded
 from autograder.nbgrader_plugin import record
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url

@@ -3,6 +3,7 @@
 import pytest
 from nbgrader.api import Grade, Gradebook
 
+from autograder.commands.autograde import _list_overrides
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
 from autograder.nbgrader_plugin.marks import Override, overrides
@@ -72,6 +73,9 @@ def test_an_override_on_an_automatic_cell_stays_and_is_listed(course, code, flag
     with Gradebook(database_url(course.root)) as gradebook:
         listed = overrides(gradebook, TINY_NAME)
     assert listed == [Override("ada", "double-tests", 3.0 if flagged else 0.0, 2.0)]
+    said: list[str] = []
+    _list_overrides(course.tiny, said.append)
+    assert said[1:] == [f"    ada, double-tests: 2 (automatic: {3 if flagged else 0})"]
 
 
 def test_comments_of_a_person_stay(course):

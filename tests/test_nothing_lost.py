@@ -16,7 +16,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder.files import write_whole
-from autograder.grading.graded import Graded
+from autograder.grading.graded_submission import Graded
 from autograder.nbgrader_plugin import record as recording
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import before_autograde, database_url
@@ -260,7 +260,7 @@ def test_a_second_grader_is_turned_away_and_the_first_is_not_disturbed(course, m
 CLASS = """
 import sys
 from pathlib import Path
-from autograder.batch import many
+from autograder.batch import grade_many as many
 from tests import deadly_grader
 
 many.grade_one = deadly_grader.grade

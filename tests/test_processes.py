@@ -24,7 +24,7 @@ def look(name: str) -> tuple[str | None, bool, int, bool, int]:
     Frozen are none where garbage is not collected.
     """
     held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    ready = "autograder.batch.many" in sys.modules
+    ready = "autograder.batch.grade_many" in sys.modules
     return os.environ.get(name), ready, gc.get_freeze_count() * gc.isenabled(), held, os.getppid()
 
 

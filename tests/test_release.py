@@ -11,8 +11,8 @@ from autograder.course.assignment import Assignment
 from autograder.course.course import VARIABLE, course_at
 from autograder.notebooks import swap
 from autograder.notebooks.build import build_release
-from autograder.notebooks.leaks import ReleaseRefused
 from autograder.notebooks.nbgrader_convert import NotConverted
+from autograder.notebooks.release_leaks import ReleaseRefused
 from tests.checkout import ROOT
 from tests.small_course import cells, change_text, content, make_course, names, silent
 from tests.this_course import ASSIGNMENTS

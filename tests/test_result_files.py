@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autograder.batch import cluster
-from autograder.batch.unchanged import earlier_result
+from autograder.batch.still_valid import earlier_result
 from autograder.bench import modes
 from autograder.cli import app
 from autograder.commands import demo, explain

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import nbformat
 
 from autograder.batch.digest import course_digest, grading_digest, submission_digest
-from autograder.batch.many import Faults, Settings, grade_one
+from autograder.batch.grade_many import Faults, Settings, grade_one
 from autograder.course.course import this_course
 from autograder.datasets.secret import course_secret
 from autograder.faults import Fault
 from autograder.files import printable
-from autograder.grading.graded import Graded
+from autograder.grading.graded_submission import Graded
 from autograder.limits import SUBMISSION_BYTES
 from autograder.results.result import Mode, Result
 from autograder.sandbox.tiers import choose

@@ -1,6 +1,6 @@
 """What a result depends on, as SHA-256: where that is the same, grading again would give the same result.
 
-The sandbox's tier is not part of it: a result names its own (`unchanged.still_holds`).
+The sandbox's tier is not part of it: a result names its own (`still_valid.still_holds`).
 """
 
 import hashlib

@@ -4,7 +4,7 @@ import gc
 
 gc.disable()  # what imports make stays
 
-import autograder.batch.many  # noqa: E402
+import autograder.batch.grade_many  # noqa: E402
 import autograder.grading.grade  # noqa: E402, F401
 
 gc.enable()

@@ -15,7 +15,7 @@ PHASES = ("start", "student's cells", "hidden tests", "grading around them", "gr
 
 def main() -> None:
     """Print, as JSON, wall seconds a submission for each of PHASES; the first one, which warms up, is not counted."""
-    from autograder.batch.many import Settings, grade_many
+    from autograder.batch.grade_many import Settings, grade_many
     from autograder.nbgrader_plugin import autograde
     from autograder.nbgrader_plugin.record import record
     from autograder.sandbox.session import Session

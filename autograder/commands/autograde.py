@@ -1,25 +1,35 @@
 """`autograder autograde`: a class into the gradebook, with feedback."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autograder.batch.processes import cores, start_ahead
-from autograder.commands.options import Assignment, Execute, ExecuteOption, Force, Jobs, Quiet, Sandbox, SandboxOption
+from autograder.commands.options import (
+    AssignmentName,
+    Execute,
+    ExecuteOption,
+    Force,
+    Jobs,
+    Quiet,
+    Sandbox,
+    SandboxOption,
+)
 from autograder.course.course import this_course
 from autograder.files import printable
 
 if TYPE_CHECKING:
-    from autograder.grading.graded import Graded
+    from autograder.course.assignment import Assignment
+    from autograder.grading.graded_submission import Graded
     from autograder.nbgrader_plugin.autograde import Marked
     from autograder.results.result import Result
 
 
 def autograde(
-    assignment: Assignment,
+    assignment: AssignmentName,
     student: Annotated[list[str] | None, typer.Option(help="Grade only this student; may be repeated.")] = None,
     jobs: Jobs = None,
     sandbox: SandboxOption = Sandbox.auto,
@@ -39,8 +49,8 @@ def autograde(
     if scheduler is None:
         start_ahead(assignment, sandbox.value, several=jobs != 1)
     from autograder.batch.cluster import Cluster, grade_on_cluster
-    from autograder.batch.many import Settings, grade_many
-    from autograder.batch.unchanged import CONFINED, earlier_result, longest_first
+    from autograder.batch.grade_many import Settings, grade_many
+    from autograder.batch.still_valid import CONFINED, earlier_result, longest_first
     from autograder.commands.progress import Say, counting
     from autograder.nbgrader_plugin.autograde import autograde_class
     from autograder.nbgrader_plugin.preprocessors import result_path
@@ -81,6 +91,22 @@ def autograde(
         autograde_class(
             known, grade, student, force=force, dry_run=dry_run, execute=execute.value, tiers=tiers, on_done=done
         )
+    if not dry_run:
+        _list_overrides(known, Say(quiet))
+
+
+def _list_overrides(assignment: "Assignment", say: Callable[[str], None]) -> None:
+    """Manual marks on automatically graded cells: they count whatever the graders find, so somebody should know."""
+    from autograder.nbgrader_plugin.gradebook import database_url, open_gradebook
+    from autograder.nbgrader_plugin.marks import overrides
+
+    with open_gradebook(database_url(assignment.root)) as gradebook:
+        found = overrides(gradebook, assignment.name)
+    if found:
+        say("manual marks that count in place of automatic ones:")
+    for one in found:
+        automatic = "none" if one.automatic is None else f"{one.automatic:g}"
+        say(f"    {printable(one.student)}, {one.cell}: {one.manual:g} (automatic: {automatic})")
 
 
 def line(marked: "Marked") -> str:

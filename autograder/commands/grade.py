@@ -15,7 +15,7 @@ from autograder.course.course import this_course
 from autograder.files import printable, write_whole
 
 if TYPE_CHECKING:
-    from autograder.grading.graded import Graded
+    from autograder.grading.graded_submission import Graded
     from autograder.results.result import Result
 
 
@@ -35,8 +35,8 @@ def grade(
     # Raises CommandError after the others are done where a file is missing.
     start_ahead(assignment, sandbox.value, several=jobs != 1 and len(notebooks) > 1)
     from autograder.batch.digest import grading_digest, submission_digest
-    from autograder.batch.many import Settings, grade_many
-    from autograder.batch.unchanged import earlier_result, longest_first, still_holds
+    from autograder.batch.grade_many import Settings, grade_many
+    from autograder.batch.still_valid import earlier_result, longest_first, still_holds
     from autograder.commands.progress import counting
     from autograder.notebooks.released import release_notebook
     from autograder.sandbox.tiers import choose

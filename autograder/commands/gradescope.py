@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from autograder.commands.options import Assignment, Quiet
+from autograder.commands.options import AssignmentName, Quiet
 from autograder.course.course import this_course
 
 
 def gradescope(
-    assignment: Assignment,
+    assignment: AssignmentName,
     output: Annotated[Path, typer.Option(help="The zip to write.")] = Path("gradescope.zip"),
     quiet: Quiet = False,
 ) -> None:

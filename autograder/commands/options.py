@@ -8,8 +8,10 @@ import typer
 
 from autograder.student_check.command_line import Quiet
 
-__all__ = ["Assignment", "AssignmentOrAll", "Execute", "ExecuteOption", "Force", "Jobs", "Quiet", "Roster", "Sandbox",
-           "SandboxOption"]  # fmt: skip
+__all__ = [
+    "AssignmentName", "AssignmentOrAll", "Execute", "ExecuteOption", "Force", "Jobs", "Quiet", "Roster", "Sandbox",
+    "SandboxOption",
+]  # fmt: skip
 
 
 class Sandbox(StrEnum):
@@ -23,7 +25,7 @@ class Execute(StrEnum):
 
 
 # what an option stands for where it has no value of its own is told by `show_default`: brackets in `help` are markup
-Assignment = Annotated[str, typer.Argument(help="Name of the assignment.")]
+AssignmentName = Annotated[str, typer.Argument(help="Name of the assignment.")]
 AssignmentOrAll = Annotated[str | None, typer.Argument(help="Name of the assignment.", show_default="all")]
 Force = Annotated[bool, typer.Option(help="Also grade submissions whose result is still valid.")]
 Jobs = Annotated[

@@ -24,8 +24,8 @@ def publish(
     # Whole or not at all; raises CommandError where the folder holds what this command did not write.
     from autograder.commands.progress import Say
     from autograder.notebooks.swap import staging, swap
+    from autograder.publishing.folder_leaks import refuse_leaks
     from autograder.publishing.layout import student_files
-    from autograder.publishing.leak_check import refuse_leaks
 
     course = this_course()
     chosen = [course.named(name) for name in assignment or course.assignments]

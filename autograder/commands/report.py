@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from autograder.commands.options import Assignment, Quiet, Roster
+from autograder.commands.options import AssignmentName, Quiet, Roster
 from autograder.course.course import this_course
 
 
 def report(
-    assignment: Assignment,
+    assignment: AssignmentName,
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Leave out all names.")] = False,
     output: Annotated[
         Path | None, typer.Option(help="The HTML file to write.", show_default="results/report/NAME.html")

@@ -12,7 +12,7 @@ from autograder.course.assignment import Assignment
 from autograder.diagnosis.diagnose import Remark, remarks
 from autograder.faults import GraderFault
 from autograder.grading.execution import Budget, Execution, is_demo
-from autograder.grading.graded import Graded, could_not_run
+from autograder.grading.graded_submission import Graded, could_not_run
 from autograder.grading.messages import MessageSources
 from autograder.grading.outcomes import outcomes
 from autograder.grading.prepare_submission import NotGradable, Prepared, prepare_submission

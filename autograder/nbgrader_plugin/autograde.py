@@ -12,12 +12,12 @@ from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.batch.digest import grading_digest, submission_digest
-from autograder.batch.unchanged import earlier_result, still_holds
+from autograder.batch.still_valid import earlier_result, still_holds
 from autograder.collecting.arrivals import Arrivals, arrival_times
 from autograder.course.assignment import Assignment
 from autograder.faults import Fault
 from autograder.files import printable, sweep
-from autograder.grading.graded import Graded
+from autograder.grading.graded_submission import Graded
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook, open_gradebook
 from autograder.nbgrader_plugin.late import record_arrivals
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader

@@ -16,8 +16,8 @@ from nbgrader.utils import compute_checksum
 from autograder.course.assignment import Assignment
 from autograder.course.course import course_at
 from autograder.faults import Fault
-from autograder.nbgrader_plugin.beside import copy_ordinary_files_only
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
+from autograder.nbgrader_plugin.ordinary_files import copy_ordinary_files_only
 
 
 class GradebookDiffers(Fault):

@@ -15,7 +15,7 @@ from autograder.batch.digest import grading_digest, submission_digest
 from autograder.course.assignment import Assignment
 from autograder.course.course import NoSuchAssignment, course_at
 from autograder.feedback.cells import attach_feedback
-from autograder.grading.graded import Graded
+from autograder.grading.graded_submission import Graded
 from autograder.results.result import Mode
 
 
@@ -71,7 +71,7 @@ class SandboxedGrade(_OfSubmission):
         return notebook, resources
 
     def _grade_here(self, path: Path, assignment: Assignment, resources: dict[str, Any]) -> Graded:
-        from autograder.batch.many import FAULTS, Settings, grade_one  # imports torch, which takes a second
+        from autograder.batch.grade_many import FAULTS, Settings, grade_one  # imports torch, which takes a second
 
         digest = submission_digest(path, grading_digest(assignment, self.execute))
         try:

@@ -14,7 +14,7 @@ from traitlets import Instance
 from autograder.course.assignment import Assignment
 from autograder.course.course import course_at
 from autograder.files import sweep, write_whole
-from autograder.grading.graded import Graded
+from autograder.grading.graded_submission import Graded
 from autograder.nbgrader_plugin.marks import SaveMarks
 from autograder.nbgrader_plugin.preprocessors import result_path, with_feedback
 from autograder.notebooks.nbgrader_convert import convert, course_config

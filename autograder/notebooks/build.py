@@ -11,9 +11,9 @@ from nbgrader.converters.base import BaseConverter
 
 from autograder.course.assignment import Assignment
 from autograder.notebooks.execute import fingerprint, solved
-from autograder.notebooks.leaks import ReleaseRefused, find_leaks
 from autograder.notebooks.nbgrader_convert import convert, course_config
 from autograder.notebooks.pairing import sync
+from autograder.notebooks.release_leaks import ReleaseRefused, find_leaks
 from autograder.notebooks.swap import staging, swap
 
 Progress = Callable[[str], object]

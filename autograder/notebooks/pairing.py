@@ -33,23 +33,6 @@ def sync(folder: Path) -> list[str]:
     return [line for text, notebook in _pairs(folder) for line in _sync_pair(text, notebook)]
 
 
-def in_step(folder: Path) -> list[str]:
-    """What `sync` would have to put right, a line each."""
-    lines = []
-    for text, notebook in _pairs(folder):
-        missing = [path for path in (text, notebook) if not path.is_file()]
-        if missing:
-            lines.append(f"{missing[0].name} is missing")
-            continue
-        old, source = _read(notebook), text.read_text(encoding="utf-8")
-        differing = _differences(source, as_text(old, notebook.name))
-        if differing:
-            lines.append(f"{text.name} and {notebook.name} differ in {', '.join(differing)}")
-        elif notebook_bytes(source, old) != notebook.read_bytes():
-            lines.append(f"{notebook.name} contains outputs, cell ids or metadata that do not belong there")
-    return lines
-
-
 def as_text(notebook: NotebookNode, name: str = "the notebook") -> str:
     """The notebook as percent text; raises NotPaired where text cannot hold it."""
     copy = nbformat.from_dict(notebook)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from autograder import student_check
 from autograder.course.assignment import Assignment
-from autograder.notebooks.leaks import ReleaseRefused
+from autograder.notebooks.release_leaks import ReleaseRefused
 from autograder.publishing.packages import student_requirements
 
 FOLDER = """

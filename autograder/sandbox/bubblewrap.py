@@ -11,7 +11,7 @@ from pathlib import Path
 from autograder.limits import SCRATCH_BYTES
 from autograder.sandbox import gpu, usage
 from autograder.sandbox.view import NOTHING, SandboxView
-from autograder.worker.syscalls import UnknownMachine, machine
+from autograder.worker.syscall_numbers import UnknownMachine, machine
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"
 INSIDE = Path("/opt/worker")

@@ -12,7 +12,7 @@ from autograder import limits
 from autograder.sandbox import bubblewrap, gpu, supervisor, usage
 from autograder.sandbox.view import SandboxView
 from autograder.worker import landlock_rules
-from autograder.worker.syscalls import UnknownMachine, machine
+from autograder.worker.syscall_numbers import UnknownMachine, machine
 
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm/overcommit_memory")

@@ -14,7 +14,7 @@ from autograder.sandbox.start import start
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.view import NOTHING, SandboxView
 from autograder.sandbox.watch import Watch
-from autograder.worker.bounds import ERROR_CHARACTERS, TYPE_CHARACTERS
+from autograder.worker.reply_limits import ERROR_CHARACTERS, TYPE_CHARACTERS
 from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
 
 PLACE = re.compile(r"[A-Za-z0-9_-]{1,100}:[0-9]{1,6}")  # a cell and a line of it

@@ -20,7 +20,7 @@ def confine(limits: dict[str, Any]) -> None:
     if not limits.get("sealed"):
         return
     from . import landlock_rules, seccomp
-    from .syscalls import call
+    from .syscall_numbers import call
 
     # where the machine runs out of memory, the kernel ends this process before any other
     Path("/proc/self/oom_score_adj").write_text("1000")

@@ -22,7 +22,7 @@ from typing import Any
 
 from .confine import confine
 from .cuda import opened
-from .syscalls import call
+from .syscall_numbers import call
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000

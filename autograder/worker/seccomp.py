@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from errno import ENOMEM, ENOSYS, EOPNOTSUPP, EPERM
 
-from .syscalls import LAST_KNOWN, call, machine, number
+from .syscall_numbers import LAST_KNOWN, call, machine, number
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_...
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000

@@ -10,7 +10,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import CapturedIO, capture_output
 from traitlets.config import Config
 
-from .bounds import (
+from .over_limit import limit_behind
+from .reply_limits import (
     BASE_TYPES,
     DISPLAYS,
     ERROR_CHARACTERS,
@@ -20,7 +21,6 @@ from .bounds import (
     TEXT_CHARACTERS,
     TYPE_CHARACTERS,
 )
-from .over_limit import limit_behind
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 CELL_NAME = re.compile(r"<cell ([A-Za-z0-9_-]{1,100})>")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from .bounds import DEPTH, JSON_BYTES, NODES, RANK, TENSOR_BYTES, TENSOR_HEADER_BYTES, TENSORS
+from .reply_limits import DEPTH, JSON_BYTES, NODES, RANK, TENSOR_BYTES, TENSOR_HEADER_BYTES, TENSORS
 
 HEAD = struct.Struct("<IQ")
 DTYPES = {

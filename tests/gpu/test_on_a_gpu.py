@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from autograder import limits
-from autograder.batch.many import Settings, grade_many
+from autograder.batch.grade_many import Settings, grade_many
 from autograder.grading.grade import grade_notebook
 from autograder.reporting.rerun import replay_test
 from autograder.sandbox import gpu, usage, warm

@@ -8,8 +8,8 @@ import nbformat
 from autograder.course.assignment import Assignment
 from autograder.datasets.find import data_sets_beside
 from autograder.notebooks import hidden_rows
-from autograder.notebooks.leaks import Leak, ReleaseRefused, find_leaks
 from autograder.notebooks.machine_paths import find_paths
+from autograder.notebooks.release_leaks import Leak, ReleaseRefused, find_leaks
 from autograder.notebooks.withheld import Withheld, hidden_tests, markers, readings, solutions
 
 

@@ -16,7 +16,7 @@ from autograder.batch.processes import one_thread, processes
 from autograder.course.assignment import Assignment
 from autograder.faults import CannotStart, DataError, GraderFault
 from autograder.files import printable
-from autograder.grading.graded import Graded, could_not_run
+from autograder.grading.graded_submission import Graded, could_not_run
 from autograder.results.result import Mode
 from autograder.sandbox.tiers import NoSandbox
 

@@ -119,7 +119,8 @@ def test_a_slip_in_the_hidden_tests_is_told(course: Assignment, cell: str, point
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"), [("students", "did you mean 'student'?"), ("tmp_path", "use one of: student, reference, draw")]
+    ("argument", "said"),
+    [("students", "did you mean 'student'?"), ("tmp_path", "use one of: student, reference, draw")],
 )
 def test_an_argument_that_no_hidden_test_is_given_is_told(course: Assignment, argument: str, said: str) -> None:
     """An unknown fixture is the author's slip: `release` and `verify` refuse in one line."""

@@ -28,8 +28,11 @@ def run_pass(current: Pass) -> Pass:
         "--disable-plugin-autoload", *(word for name in WITHOUT.split() for word in ("-p", f"no:{name}")),
     ]  # fmt: skip
     said = io.StringIO()
+    watcher = _Watcher(current)
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = pytest.main(arguments, plugins=[_Named(current)])
+        code = pytest.main(arguments, plugins=[watcher])
+    if watcher.not_collected:
+        raise GraderFault(f"the hidden tests could not be imported: {watcher.not_collected}")
     if code == pytest.ExitCode.INTERRUPTED:  # pytest keeps a KeyboardInterrupt for itself
         raise KeyboardInterrupt
     for finding in current.findings:
@@ -42,14 +45,20 @@ def run_pass(current: Pass) -> Pass:
     return current
 
 
-class _Named:
+class _Watcher:
     """Hands the pass to the plugin, keeps errors from outside a test's own body, and lets go of their frames."""
 
     def __init__(self, current: Pass) -> None:
         self.current = current
+        self.not_collected = ""
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.pluginmanager.register(self.current, "grading-pass")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A module that cannot be imported stops pytest as Ctrl-C does; its error is in the last line."""
+        if report.failed:
+            self.not_collected = f"{report.nodeid}: {report.longreprtext.strip().splitlines()[-1]}"
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Iterator[None]:

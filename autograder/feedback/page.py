@@ -3,9 +3,12 @@
 import copy
 import html
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import nbformat
 from jinja2 import BytecodeCache, ChoiceLoader, DictLoader, Environment
 from jinja2.bccache import Bucket
 from nbconvert.exporters import HTMLExporter, TemplateExporter
@@ -16,10 +19,29 @@ from nbformat import NotebookNode
 from nbgrader.converters import GenerateFeedback
 from traitlets.config import Config
 
+from autograder.faults import Fault
 from autograder.feedback.cells import attach_feedback, clamped_score
 from autograder.feedback.clean import is_test_cell
 from autograder.feedback.remembered import remembered
 from autograder.grading.result import Result
+
+
+class PageFault(Fault):
+    """A page could not be made, whatever the notebook: a fault of ours. One line."""
+
+
+@contextmanager
+def _failures_are_page_faults() -> Iterator[None]:
+    try:
+        yield
+    except PageFault:
+        raise
+    except Exception as error:  # its text may be the student's
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
+        raise PageFault(
+            f"the feedback page could not be made: {what}; this is a fault of the course's software"
+        ) from error
 
 
 def rendering_config() -> Config:
@@ -76,6 +98,7 @@ class FeedbackExporter(HTMLExporter):
         environment.loader = ChoiceLoader([DictLoader(NO_TYPESETTER), environment.loader])
         return environment
 
+    @_failures_are_page_faults()
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
@@ -90,7 +113,7 @@ class FeedbackExporter(HTMLExporter):
         page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **kw)
         before, found, rest = page.partition(CHARSET)
         if not found:
-            raise ValueError("nbgrader's template has changed: there is no place for the policy")
+            raise PageFault("the feedback page could not be made: nbgrader's template has no place for the policy now")
         policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{FORMULA_STYLES}</style>'
         return before + found + policy + rest, resources
 
@@ -108,15 +131,9 @@ def _highlight(source: str, metadata: dict[str, Any]) -> str:
     return _highlighted(source, str(metadata.get("magics_language", "")))
 
 
+@_failures_are_page_faults()
 def feedback_page(notebook: NotebookNode, result: Result, student: str | None = None) -> str:
-    """The page as HTML, for the notebook that was graded. Marks come from `result` alone."""
-    try:
-        return _page(notebook, result, student)
-    except Exception:  # no notebook may keep its own result, or the next one's, from being told
-        return _page(nbformat.v4.new_notebook(), result, student)
-
-
-def _page(notebook: NotebookNode, result: Result, student: str | None) -> str:
+    """The page as HTML, for the notebook that was graded. Marks come from `result` alone. Raises PageFault."""
     notebook = copy.deepcopy(notebook)
     attach_feedback(notebook, result)
     name = re.sub(r"\.ipynb$", "", result.notebook)

@@ -128,4 +128,5 @@ def _clean_metadata(metadata: Any) -> NotebookNode:
     for key in ("deletable", "editable"):
         if isinstance(metadata.get(key), bool):
             kept[key] = metadata[key]
-    return nbformat.from_dict(kept)
+    cleaned: NotebookNode = nbformat.from_dict(kept)
+    return cleaned

@@ -6,7 +6,7 @@ from typing import Any
 
 import nh3
 from jinja2 import pass_context
-from mistune import import_plugin
+from mistune.plugins import import_plugin
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from autograder.feedback.clean import clean_attachments

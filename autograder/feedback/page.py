@@ -75,9 +75,11 @@ COMPILED = _CompiledTemplates()
 
 # A second fence behind the cleaning: nothing runs, and nothing is fetched, framed or sent.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+# The points of a test keep a distance from its title.
 # Brackets and roots grow in fonts made for that; Chromium aligns cells of formulas by styles alone, and plain "right"
 # leaves them at the left. A formula wider than the page scrolls in its own cell.
-FORMULA_STYLES = """
+STYLES = """
+.list-group-item .pull-right { margin-left: 1em }
 math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "DejaVu Math TeX Gyre", math }
 math[display=block] { margin: 0.6em 0 }
 mtd[columnalign=left] { text-align: -webkit-left }
@@ -93,13 +95,14 @@ class FeedbackExporter(HTMLExporter):
     """Feedback without scripts: formulas are MathML, for the template's typesetter comes from elsewhere."""
 
     def _create_environment(self) -> Environment:
-        environment = super()._create_environment()
+        environment: Environment = super()._create_environment()  # type: ignore[no-untyped-call]
         environment.bytecode_cache = COMPILED
+        assert environment.loader is not None
         environment.loader = ChoiceLoader([DictLoader(NO_TYPESETTER), environment.loader])
         return environment
 
     @_failures_are_page_faults()
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]  # annotated as if it gave a notebook
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
         """What HTMLExporter does, without parsing and writing the whole page once more at the end.
@@ -114,7 +117,7 @@ class FeedbackExporter(HTMLExporter):
         before, found, rest = page.partition(CHARSET)
         if not found:
             raise PageFault("the feedback page could not be made: nbgrader's template has no place for the policy now")
-        policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{FORMULA_STYLES}</style>'
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{STYLES}</style>'
         return before + found + policy + rest, resources
 
 

@@ -8,8 +8,8 @@ from nbgrader.converters import GenerateFeedback
 from nbgrader_course import RIGHT, TINY, fake_grade_all, scratch_course  # noqa: F401
 from test_cli import grade, put  # noqa: F401
 
-from autograder.feedback import page as page_module
-from autograder.feedback.page import PageFault, feedback_page
+from autograder.feedback import rendered_page as page_module
+from autograder.feedback.rendered_page import PageFault, feedback_page
 from autograder.grading.result import Result
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.notebooks.course import NotConverted, convert, course_config

@@ -12,8 +12,8 @@ from test_feedback_clean import EVIL, display, png
 from test_feedback_markdown import VECTORS
 from traitlets.config import Config
 
-from autograder.feedback import page as page_module
-from autograder.feedback.page import feedback_page, rendering_config
+from autograder.feedback import rendered_page as page_module
+from autograder.feedback.rendered_page import feedback_page, rendering_config
 from autograder.grading.result import CellOutcome, Result
 from autograder.grading.result import TestOutcome as Outcome
 

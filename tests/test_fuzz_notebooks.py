@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder.feedback.page import feedback_page
+from autograder.feedback.rendered_page import feedback_page
 from autograder.grading.result import Result
 from autograder.grading.run import grade_notebook
 from autograder.notebooks.read import Unreadable, read_submission

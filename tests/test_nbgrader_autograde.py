@@ -11,7 +11,7 @@ from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader_course import RIGHT, TINY, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
 
-from autograder.feedback.page import FeedbackExporter
+from autograder.feedback.rendered_page import FeedbackExporter
 from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.graded import Graded
 from autograder.grading.result import Result

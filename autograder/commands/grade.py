@@ -8,7 +8,7 @@ from typing import Literal
 
 from autograder.commands.errors import CommandError, assignment_named
 from autograder.commands.progress import counting
-from autograder.feedback.page import PageFault, feedback_page
+from autograder.feedback.rendered_page import PageFault, feedback_page
 from autograder.files import printable, write_whole
 from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.graded import Graded

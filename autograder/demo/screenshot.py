@@ -12,7 +12,7 @@ from typing import Any
 from autograder.assignments import ASSIGNMENTS
 from autograder.demo.submissions import STORIES, place_samples, sample_file
 from autograder.faults import Fault
-from autograder.feedback.page import feedback_page
+from autograder.feedback.rendered_page import feedback_page
 from autograder.grading.many import Settings, grade_one
 
 ASSIGNMENT, STUDENT = "transformer-fundamentals", "ben"

@@ -13,8 +13,8 @@ from nbformat import NotebookNode
 
 from autograder.assignments import Assignment
 from autograder.diagnosis.diagnose import Remark, remarks
-from autograder.feedback.cells import picture_output
 from autograder.feedback.clean import clean_outputs
+from autograder.feedback.result_in_notebook import picture_output
 from autograder.grading.execution import Budget, CellRun, Execution, StandIns, is_demo
 from autograder.grading.follow_through import Verdict, verdicts
 from autograder.grading.graded import Graded, could_not_run, declared_points

@@ -13,7 +13,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Enum
 
 from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.feedback.cells import attach_feedback
+from autograder.feedback.result_in_notebook import attach_feedback
 from autograder.grading.digest import grading_digest, submission_digest
 
 

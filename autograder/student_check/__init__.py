@@ -11,7 +11,7 @@ FILES = (
     "feedback/__init__.py",
     "feedback/clean.py",
     "feedback/outputs.py",
-    "feedback/pictures.py",
+    "feedback/picture_limits.py",
     "files.py",
     "grading/__init__.py",
     "grading/written.py",

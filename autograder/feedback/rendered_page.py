@@ -20,9 +20,9 @@ from nbgrader.converters import GenerateFeedback
 from traitlets.config import Config
 
 from autograder.faults import Fault
-from autograder.feedback.cells import attach_feedback, clamped_score
 from autograder.feedback.clean import is_test_cell
-from autograder.feedback.remembered import remembered
+from autograder.feedback.render_cache import remembered
+from autograder.feedback.result_in_notebook import attach_feedback, clamped_score
 from autograder.grading.result import Result
 
 
@@ -49,10 +49,10 @@ def rendering_config() -> Config:
     config = Config()
     config.HTMLExporter.sanitize_html = True
     config.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown.markdown_to_html"}
-    config.HTMLExporter.preprocessors = ["autograder.feedback.rendering.CleanNotebook"]
+    config.HTMLExporter.preprocessors = ["autograder.feedback.clean_before_rendering.CleanNotebook"]
     config.FeedbackExporter.exclude_input_prompt = True  # the page's styles leave prompts on lines of their own
     config.FeedbackExporter.exclude_output_prompt = True
-    config.GenerateFeedback.exporter_class = "autograder.feedback.page.FeedbackExporter"
+    config.GenerateFeedback.exporter_class = "autograder.feedback.rendered_page.FeedbackExporter"
     return config
 
 

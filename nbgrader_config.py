@@ -64,7 +64,7 @@ import warnings  # noqa: E402
 
 from sqlalchemy.exc import SAWarning  # noqa: E402
 
-from autograder.feedback.page import rendering_config  # noqa: E402
+from autograder.feedback.rendered_page import rendering_config  # noqa: E402
 from autograder.nbgrader_plugin.late import believe_arrivals_only  # noqa: E402
 
 c.Autograde.pre_convert_hook = "autograder.nbgrader_plugin.gradebook.before_autograde"

@@ -18,3 +18,7 @@ class GraderFault(Fault):
 
 class DataError(Fault):
     """Data could not be prepared: what happened, where, and what to do."""
+
+
+class PageFault(Fault):
+    """A feedback page could not be made, whatever the notebook: a fault of ours. One line."""

@@ -8,8 +8,8 @@ import pytest
 from nbformat import NotebookNode
 
 from autograder.feedback.clean import clean_attachments, clean_notebook, clean_outputs, clean_text
+from autograder.feedback.clean_before_rendering import CleanNotebook
 from autograder.feedback.outputs import new_output
-from autograder.feedback.rendering import CleanNotebook
 
 EVIL = "<script>alert(1)</script>"
 

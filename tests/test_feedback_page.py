@@ -12,8 +12,8 @@ from test_feedback_clean import EVIL, display, png
 from test_feedback_markdown import VECTORS
 from traitlets.config import Config
 
-from autograder.feedback import page as page_module
-from autograder.feedback.page import feedback_page, rendering_config
+from autograder.feedback import rendered_page as page_module
+from autograder.feedback.rendered_page import feedback_page, rendering_config
 from autograder.results.result import CellOutcome, Result
 from autograder.results.result import TestOutcome as Outcome
 
@@ -144,22 +144,6 @@ def test_a_page_refers_to_nothing_elsewhere():
     assert not soup.find_all(("script", "link", "iframe", "object")) and soup.find("msub").get_text() == "ab"
     assert all(image["src"].startswith("data:") for image in soup.find_all("img"))
     assert all(link["href"].startswith("#") for link in soup.find_all("a", href=True))
-
-
-def test_a_notebook_that_cannot_be_shown_still_has_a_page(monkeypatch):
-    """The result is told without it."""
-    real = page_module.attach_feedback
-
-    def attach(notebook: NotebookNode, result: Result) -> None:
-        if notebook.cells:
-            raise RecursionError
-        real(notebook, result)
-
-    monkeypatch.setattr(page_module, "attach_feedback", attach)
-    assert (
-        "Graded automatically: 0 of 3"
-        in BeautifulSoup(feedback_page(hostile_notebook(), hostile_result()), "html.parser").get_text()
-    )
 
 
 def test_an_ungradable_notebook_gets_a_page_with_the_reason():

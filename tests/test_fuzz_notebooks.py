@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from autograder.course.assignment import Assignment
-from autograder.feedback.page import feedback_page
+from autograder.feedback.rendered_page import feedback_page
 from autograder.grading.grade import grade_notebook
 from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, rebuild

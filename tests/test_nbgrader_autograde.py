@@ -10,7 +10,7 @@ import pytest
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 
-from autograder.feedback.page import FeedbackExporter
+from autograder.feedback.rendered_page import FeedbackExporter
 from autograder.grading.graded_submission import Graded
 from autograder.nbgrader_plugin import record
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class

@@ -33,7 +33,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades, SaveCel
 from nbgrader.utils import determine_grade
 from traitlets.config import Config
 
-from autograder.feedback.page import CHARSET
+from autograder.feedback.rendered_page import CHARSET
 from autograder.nbgrader_plugin import late, marks
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook
 from autograder.notebooks.nbgrader_convert import NotConverted, convert, course_config
@@ -115,16 +115,16 @@ PIECES = (
     Piece("nbgrader.converters.autograde", "Autograde.convert_single_notebook", PLUGIN + "record.py", "self, notebook_filename", "937b0a979812"),
     Piece("nbgrader.converters.autograde", "Autograde._init_preprocessors", PLUGIN + "record.py", "self", "87479f0a93cc"),
     Piece("nbgrader.converters.generate_solution", "GenerateSolution.init_assignment", "autograder/notebooks/build.py", "self, assignment_id, student_id", "cdab59838d62"),
-    Piece("nbgrader.converters.generate_feedback", "GenerateFeedback.__init__", "autograder/feedback/page.py", "self, coursedir", "2195821547a3"),
-    Piece("nbgrader.preprocessors.getgrades", "GetGrades.preprocess", "autograder/feedback/page.py", "self, nb, resources", "2d3d638ccfe2"),
-    Piece("nbgrader.preprocessors.getgrades", "GetGrades._get_score", "autograder/feedback/page.py", "self, cell, resources", "364a13abac64"),
-    Piece("nbgrader.preprocessors.getgrades", "GetGrades._get_comment", "autograder/feedback/page.py", "self, cell, resources", "bc591597017f"),
-    Piece("nbgrader.server_extensions.formgrader.formgrader", "FormgradeExtension.build_extra_config", "autograder/feedback/page.py", "self", "006ab8d1679b"),
-    Piece("nbgrader.server_extensions.formgrader.formgrader", "FormgradeExtension.init_tornado_settings", "autograder/feedback/page.py", "self, webapp", "91f24a0b45b7"),
+    Piece("nbgrader.converters.generate_feedback", "GenerateFeedback.__init__", "autograder/feedback/rendered_page.py", "self, coursedir", "2195821547a3"),
+    Piece("nbgrader.preprocessors.getgrades", "GetGrades.preprocess", "autograder/feedback/rendered_page.py", "self, nb, resources", "2d3d638ccfe2"),
+    Piece("nbgrader.preprocessors.getgrades", "GetGrades._get_score", "autograder/feedback/rendered_page.py", "self, cell, resources", "364a13abac64"),
+    Piece("nbgrader.preprocessors.getgrades", "GetGrades._get_comment", "autograder/feedback/rendered_page.py", "self, cell, resources", "bc591597017f"),
+    Piece("nbgrader.server_extensions.formgrader.formgrader", "FormgradeExtension.build_extra_config", "autograder/feedback/rendered_page.py", "self", "006ab8d1679b"),
+    Piece("nbgrader.server_extensions.formgrader.formgrader", "FormgradeExtension.init_tornado_settings", "autograder/feedback/rendered_page.py", "self, webapp", "91f24a0b45b7"),
     Piece("nbconvert.exporters.exporter", "Exporter.from_filename", PLUGIN + "preprocessors.py", "self, filename, resources", "275503583637"),
-    Piece("nbconvert.exporters.html", "HTMLExporter.from_notebook_node", "autograder/feedback/page.py", "self, nb, resources", "8a3ba695a06d"),
-    Piece("nbconvert.exporters.templateexporter", "TemplateExporter.from_notebook_node", "autograder/feedback/page.py", "self, nb, resources", "24aca44024bf"),
-    Piece("nbconvert.exporters.templateexporter", "TemplateExporter._create_environment", "autograder/feedback/page.py", "self", "bb5c107afecd"),
+    Piece("nbconvert.exporters.html", "HTMLExporter.from_notebook_node", "autograder/feedback/rendered_page.py", "self, nb, resources", "8a3ba695a06d"),
+    Piece("nbconvert.exporters.templateexporter", "TemplateExporter.from_notebook_node", "autograder/feedback/rendered_page.py", "self, nb, resources", "24aca44024bf"),
+    Piece("nbconvert.exporters.templateexporter", "TemplateExporter._create_environment", "autograder/feedback/rendered_page.py", "self", "bb5c107afecd"),
 )
 # fmt: on
 
@@ -214,7 +214,7 @@ def test_every_setting_of_the_configuration_is_one_of_nbgrader():
     hold(unknown == [], f"the settings {unknown}", "nbgrader_config.py")
 
 
-OWNERS = ("nbconvert.exporters", "autograder.feedback.page", "autograder.notebooks.colab")
+OWNERS = ("nbconvert.exporters", "autograder.feedback.rendered_page", "autograder.notebooks.colab")
 
 
 def test_the_gradebook_makes_its_engine_by_a_name_that_is_replaced(course: Course):
@@ -278,7 +278,11 @@ def test_an_output_gives_the_grade_that_our_feedback_relies_on():
     found.append(determine_grade(answer, log))
     answer.source = "Because."
     found.append(determine_grade(answer, log))
-    hold(found == [(3, 3), (1.5, 3), (0, 3), (0, 2), (None, 2)], "determine_grade", "autograder/feedback/cells.py")
+    hold(
+        found == [(3, 3), (1.5, 3), (0, 3), (0, 2), (None, 2)],
+        "determine_grade",
+        "autograder/feedback/result_in_notebook.py",
+    )
 
 
 def test_a_penalty_is_asked_for_by_place():
@@ -375,14 +379,14 @@ def test_files_beside_a_notebook_are_found_by_a_name_that_is_replaced(monkeypatc
 def test_the_feedback_template_is_where_and_what_it_was():
     """GenerateFeedback knows its folder; it has one place for our policy and takes its typesetter by a macro."""
     settings = GenerateFeedback().config.HTMLExporter
-    hold(settings.template_name == "feedback", "GenerateFeedback's template", "autograder/feedback/page.py")
+    hold(settings.template_name == "feedback", "GenerateFeedback's template", "autograder/feedback/rendered_page.py")
     template = Path(settings.extra_template_basedirs[0]) / "feedback" / "index.html.j2"
     text = template.read_text(encoding="utf-8")
-    hold(text.count(CHARSET) == 1, "the head of its template", "autograder/feedback/page.py")
-    hold(text.count("mathjax()") == 1, "the typesetter of its template", "autograder/feedback/page.py")
+    hold(text.count(CHARSET) == 1, "the head of its template", "autograder/feedback/rendered_page.py")
+    hold(text.count("mathjax()") == 1, "the typesetter of its template", "autograder/feedback/rendered_page.py")
     printed = set(re.findall(r"resources\.nbgrader\.(\w+)", text))
     known = {"notebook", "score", "max_score", "late_penalty"}
-    hold(printed == known, f"what its template prints to {printed}", "autograder/feedback/page.py")
+    hold(printed == known, f"what its template prints to {printed}", "autograder/feedback/rendered_page.py")
 
 
 def test_notebooks_are_checked_without_a_grammar_of_web_addresses():

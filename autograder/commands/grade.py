@@ -12,6 +12,7 @@ from autograder.batch.processes import start_ahead
 from autograder.commands.errors import CommandError
 from autograder.commands.options import Execute, ExecuteOption, Force, Quiet, Sandbox, SandboxOption
 from autograder.course.course import this_course
+from autograder.faults import PageFault
 from autograder.files import printable, write_whole
 
 if TYPE_CHECKING:
@@ -69,11 +70,19 @@ def grade(
         def at_fault(path: Path, fault: Exception) -> None:
             step(f"{printable(path.name)}: not graded ({fault})", "fault")
 
+        unwritten: list[str] = []
         waiting, settings = longest_first(waiting, earlier.get), Settings(known, sandbox.value, execute.value)
         with closing(grade_many(waiting, settings, jobs, at_fault)) as outcomes:
             for path, graded in outcomes:
-                _write(path, graded.under(digests[path]), output)
+                try:
+                    _write(path, graded.under(digests[path]), output)
+                except PageFault as fault:  # of this notebook alone, perhaps: the others go on
+                    at_fault(path, fault)
+                    unwritten.append(f"{printable(path.name)} ({fault})")
+                    continue
                 step(_line(path, graded.result), graded.result.status)
+    if unwritten:
+        raise CommandError(f"not graded: {', '.join(unwritten)}; the others are graded")
     if missing := [printable(str(path)) for path in notebooks if path not in there]:
         raise CommandError(f"no such file: {', '.join(missing)}" + ("; the others are graded" if there else ""))
 
@@ -84,12 +93,16 @@ def _line(path: Path, result: "Result") -> str:
 
 
 def _write(path: Path, graded: "Graded", output: Path) -> None:
-    """The old result goes first and the new one comes last, so that a result always has its own page."""
-    from autograder.feedback.page import feedback_page
+    """The old result goes first and the new one comes last, so that a result always has its own page.
 
+    Raises PageFault before anything is touched.
+    """
+    from autograder.feedback.rendered_page import feedback_page
+
+    page = feedback_page(graded.notebook, graded.result)
     try:
         (output / f"{path.stem}.json").unlink(missing_ok=True)
-        write_whole(output / f"{path.stem}.html", feedback_page(graded.notebook, graded.result))
+        write_whole(output / f"{path.stem}.html", page)
         graded.result.write(output / f"{path.stem}.json")
     except OSError as error:
         raise CommandError(

@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.feedback.outputs import new_output
-from autograder.feedback.pictures import ATTACHMENTS, CELL_CHARACTERS, JPEG, PNG, clean_picture
+from autograder.feedback.picture_limits import ATTACHMENTS, CELL_CHARACTERS, JPEG, PNG, clean_picture
 
 TEXT_CHARACTERS = 20_000  # of one output
 OUTPUTS = 60  # of one cell
@@ -128,4 +128,5 @@ def _clean_metadata(metadata: Any) -> NotebookNode:
     for key in ("deletable", "editable"):
         if isinstance(metadata.get(key), bool):
             kept[key] = metadata[key]
-    return nbformat.from_dict(kept)
+    cleaned: NotebookNode = nbformat.from_dict(kept)
+    return cleaned

@@ -11,8 +11,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from autograder.feedback.clean import clean_attachments
 from autograder.feedback.formulas import Formulas
-from autograder.feedback.pictures import CELL_CHARACTERS, JPEG, PAGE_CHARACTERS, PNG, clean_picture
-from autograder.feedback.remembered import remembered
+from autograder.feedback.picture_limits import CELL_CHARACTERS, JPEG, PAGE_CHARACTERS, PNG, clean_picture
+from autograder.feedback.render_cache import remembered
 
 MARKDOWN_CHARACTERS = 20_000  # longer cells are shown as they were typed: parsing hostile text takes time
 HTML_CHARACTERS = 2**20  # of such a cell without its pictures; honest text grows by markup, hostile text by repetition

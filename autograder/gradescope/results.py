@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autograder.feedback.cells import clamped_score
+from autograder.feedback.result_in_notebook import clamped_score
 from autograder.files import write_whole
 from autograder.results.result import CellOutcome, Result, TestOutcome
 from autograder.results.result_file import DamagedResult, read_result

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from nbformat import NotebookNode
 
 from autograder.diagnosis.diagnose import Remark
-from autograder.feedback.cells import picture_output
 from autograder.feedback.clean import clean_outputs
+from autograder.feedback.result_in_notebook import picture_output
 from autograder.grading.execution import CellRun, is_demo
 from autograder.grading.shown_outputs import ShownOutputs
 from autograder.notebooks.rebuild import grade_id

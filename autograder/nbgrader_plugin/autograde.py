@@ -176,6 +176,8 @@ def _changes(course: Path, assignment: Assignment, student: str, result: Result)
 
 def _one_line(error: Exception) -> str:
     """For a disk that is full or a gradebook that is locked: what the system calls it."""
+    if isinstance(error, Fault):
+        return printable(str(error))
     reason = getattr(error, "orig", None) or error
     text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
     return f"{type(reason).__name__}: {printable(' '.join(text.split())[:200])}"

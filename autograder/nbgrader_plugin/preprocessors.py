@@ -14,7 +14,7 @@ from traitlets import Enum
 from autograder.batch.digest import grading_digest, submission_digest
 from autograder.course.assignment import Assignment
 from autograder.course.course import NoSuchAssignment, course_at
-from autograder.feedback.cells import attach_feedback
+from autograder.feedback.result_in_notebook import attach_feedback
 from autograder.grading.graded_submission import Graded
 from autograder.results.result import Mode
 

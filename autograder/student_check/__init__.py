@@ -17,7 +17,7 @@ FILES = (
     "feedback/__init__.py",
     "feedback/clean.py",
     "feedback/outputs.py",
-    "feedback/pictures.py",
+    "feedback/picture_limits.py",
     "files.py",
     "limits.py",
     "notebooks/__init__.py",

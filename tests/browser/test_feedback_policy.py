@@ -13,8 +13,8 @@ import pytest
 from test_feedback_markdown import VECTORS
 
 from autograder.feedback import formulas, markdown
-from autograder.feedback.cells import picture_output
-from autograder.feedback.page import POLICY, feedback_page
+from autograder.feedback.rendered_page import POLICY, feedback_page
+from autograder.feedback.result_in_notebook import picture_output
 from autograder.results.result import CellOutcome, Result
 
 # each marks the page or asks the listener for something of its own name

@@ -107,7 +107,7 @@ def _summary(result: Result) -> NotebookNode:
         lines.append("\n".join(["| part | points |", "|---|---|", *map(_row, result.cells.items())]))
     if result.notes:
         lines.append("\n".join(f"- {_literal(note)}" for note in result.notes))
-    cell = nbformat.v4.new_markdown_cell("\n\n".join(lines), id=BANNER_ID)
+    cell: NotebookNode = nbformat.v4.new_markdown_cell("\n\n".join(lines), id=BANNER_ID)
     cell.metadata = nbformat.from_dict({"deletable": False, "editable": False})
     return cell
 

@@ -7,7 +7,7 @@ import pytest
 from nbformat import NotebookNode
 from nbgrader.utils import determine_grade
 
-from autograder.feedback.cells import BANNER_ID, NOT_RERUN, attach_feedback, feedback_outputs
+from autograder.feedback.result_in_notebook import BANNER_ID, NOT_RERUN, attach_feedback, feedback_outputs
 from autograder.results.result import CellOutcome, Result
 from autograder.results.result import TestOutcome as Outcome
 

@@ -1,8 +1,8 @@
 """What pages share is made once, what is long or old is made again, and nothing is mixed up."""
 
-from autograder.feedback import remembered as module
-from autograder.feedback.page import _highlight
-from autograder.feedback.remembered import remembered
+from autograder.feedback import render_cache as module
+from autograder.feedback.render_cache import remembered
+from autograder.feedback.rendered_page import _highlight
 
 
 def counted():

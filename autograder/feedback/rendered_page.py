@@ -3,9 +3,12 @@
 import copy
 import html
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import nbformat
 from jinja2 import BytecodeCache, ChoiceLoader, DictLoader, Environment
 from jinja2.bccache import Bucket
 from nbconvert.exporters import HTMLExporter, TemplateExporter
@@ -16,10 +19,25 @@ from nbformat import NotebookNode
 from nbgrader.converters import GenerateFeedback
 from traitlets.config import Config
 
-from autograder.feedback.cells import attach_feedback, clamped_score
+from autograder.faults import PageFault
 from autograder.feedback.clean import is_test_cell
-from autograder.feedback.remembered import remembered
+from autograder.feedback.render_cache import remembered
+from autograder.feedback.result_in_notebook import attach_feedback, clamped_score
 from autograder.results.result import Result
+
+
+@contextmanager
+def _failures_are_page_faults() -> Iterator[None]:
+    try:
+        yield
+    except PageFault:
+        raise
+    except Exception as error:  # its text may be the student's
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
+        raise PageFault(
+            f"the feedback page could not be made: {what}; this is a fault of the course's software"
+        ) from error
 
 
 def rendering_config() -> Config:
@@ -27,10 +45,10 @@ def rendering_config() -> Config:
     config = Config()
     config.HTMLExporter.sanitize_html = True
     config.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown.markdown_to_html"}
-    config.HTMLExporter.preprocessors = ["autograder.feedback.rendering.CleanNotebook"]
+    config.HTMLExporter.preprocessors = ["autograder.feedback.clean_before_rendering.CleanNotebook"]
     config.FeedbackExporter.exclude_input_prompt = True  # the page's styles leave prompts on lines of their own
     config.FeedbackExporter.exclude_output_prompt = True
-    config.GenerateFeedback.exporter_class = "autograder.feedback.page.FeedbackExporter"
+    config.GenerateFeedback.exporter_class = "autograder.feedback.rendered_page.FeedbackExporter"
     return config
 
 
@@ -53,9 +71,11 @@ COMPILED = _CompiledTemplates()
 
 # A second fence behind the cleaning: nothing runs, and nothing is fetched, framed or sent.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+# The points of a test keep a distance from its title.
 # Brackets and roots grow in fonts made for that; Chromium aligns cells of formulas by styles alone, and plain "right"
 # leaves them at the left. A formula wider than the page scrolls in its own cell.
-FORMULA_STYLES = """
+STYLES = """
+.list-group-item .pull-right { margin-left: 1em }
 math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "DejaVu Math TeX Gyre", math }
 math[display=block] { margin: 0.6em 0 }
 mtd[columnalign=left] { text-align: -webkit-left }
@@ -71,11 +91,13 @@ class FeedbackExporter(HTMLExporter):
     """Feedback without scripts: formulas are MathML, for the template's typesetter comes from elsewhere."""
 
     def _create_environment(self) -> Environment:
-        environment = super()._create_environment()
+        environment: Environment = super()._create_environment()  # type: ignore[no-untyped-call]
         environment.bytecode_cache = COMPILED
+        assert environment.loader is not None
         environment.loader = ChoiceLoader([DictLoader(NO_TYPESETTER), environment.loader])
         return environment
 
+    @_failures_are_page_faults()
     def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any) -> Any:
         """What HTMLExporter does, without parsing and writing the whole page once more at the end.
 
@@ -88,8 +110,8 @@ class FeedbackExporter(HTMLExporter):
         page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **kw)
         before, found, rest = page.partition(CHARSET)
         if not found:
-            raise ValueError("nbgrader's template has changed: there is no place for the policy")
-        policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{FORMULA_STYLES}</style>'
+            raise PageFault("the feedback page could not be made: nbgrader's template has no place for the policy now")
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n<style>{STYLES}</style>'
         return before + found + policy + rest, resources
 
 
@@ -106,15 +128,9 @@ def _highlight(source: str, metadata: dict[str, Any]) -> str:
     return _highlighted(source, str(metadata.get("magics_language", "")))
 
 
+@_failures_are_page_faults()
 def feedback_page(notebook: NotebookNode, result: Result, student: str | None = None) -> str:
-    """The page as HTML, for the notebook that was graded. Marks come from `result` alone."""
-    try:
-        return _page(notebook, result, student)
-    except Exception:  # no notebook may keep its own result, or the next one's, from being told
-        return _page(nbformat.v4.new_notebook(), result, student)
-
-
-def _page(notebook: NotebookNode, result: Result, student: str | None) -> str:
+    """The page as HTML, for the notebook that was graded. Marks come from `result` alone. Raises PageFault."""
     notebook = copy.deepcopy(notebook)
     attach_feedback(notebook, result)
     name = re.sub(r"\.ipynb$", "", result.notebook)

@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from traitlets import Bool
 
 from autograder.feedback.clean import clean_notebook, is_test_cell
-from autograder.feedback.pictures import Allowance
+from autograder.feedback.picture_limits import Allowance
 
 SOURCE_CHARACTERS = 300_000  # of all sources: parsing a hostile 20,000 of them can take two seconds
 NOT_SHOWN = "(picture not shown: the page has too many)"

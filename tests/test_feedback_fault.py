@@ -2,7 +2,6 @@
 
 import nbformat
 import pytest
-from autograder.notebooks.course import NotConverted, convert, course_config
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
 from nbgrader.converters import GenerateFeedback
@@ -13,6 +12,7 @@ from autograder.faults import PageFault
 from autograder.feedback import rendered_page as page_module
 from autograder.feedback.rendered_page import feedback_page
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
+from autograder.notebooks.nbgrader_convert import NotConverted, convert, course_config
 from autograder.results.result import Result
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course  # noqa: F401
 

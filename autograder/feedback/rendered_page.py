@@ -91,7 +91,7 @@ class FeedbackExporter(HTMLExporter):
     """Feedback without scripts: formulas are MathML, for the template's typesetter comes from elsewhere."""
 
     def _create_environment(self) -> Environment:
-        environment: Environment = super()._create_environment()  # type: ignore[no-untyped-call]
+        environment: Environment = super()._create_environment()
         environment.bytecode_cache = COMPILED
         assert environment.loader is not None
         environment.loader = ChoiceLoader([DictLoader(NO_TYPESETTER), environment.loader])

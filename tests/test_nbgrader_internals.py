@@ -100,8 +100,8 @@ PIECES = (
     Piece("nbgrader.api", "Gradebook.close", PLUGIN + "gradebook.py", "self", "2fd72aeb18bb"),
     Piece("nbgrader.api", "get_alembic_version", PLUGIN + "gradebook.py", "", "93285b90cff8"),
     Piece("nbgrader.converters.base", "BaseConverter.run_pre_convert_hook", PLUGIN + "gradebook.py", "self", "f3a2483d736d"),
-    Piece("nbgrader.utils", "find_all_files", PLUGIN + "beside.py", "path, exclude", "8948b95deef9"),
-    Piece("nbgrader.converters.base", "BaseConverter.init_assignment", PLUGIN + "beside.py", "self, assignment_id, student_id", "d9b3e84ba520"),
+    Piece("nbgrader.utils", "find_all_files", PLUGIN + "ordinary_files.py", "path, exclude", "8948b95deef9"),
+    Piece("nbgrader.converters.base", "BaseConverter.init_assignment", PLUGIN + "ordinary_files.py", "self, assignment_id, student_id", "d9b3e84ba520"),
     Piece("nbgrader.coursedir", "CourseDirectory.get_existing_timestamp", PLUGIN + "late.py", "self, dest_path", "aa41622e9632"),
     Piece("nbgrader.plugins.latesubmission", "LateSubmissionPlugin.late_submission_penalty", PLUGIN + "late.py", "self, student_id, score, total_seconds_late", "65fd7456d86b"),
     Piece("nbgrader.preprocessors.latesubmissions", "AssignLatePenalties.preprocess", PLUGIN + "late.py", "self, nb, resources", "ba21b30c5117"),
@@ -373,7 +373,7 @@ def test_files_beside_a_notebook_are_found_by_a_name_that_is_replaced(monkeypatc
         _format_source=lambda *_: str(tmp_path), _format_dest=lambda *_: "", coursedir=SimpleNamespace(ignore=[])
     )
     BaseConverter.init_assignment(converter, TINY_NAME, "ada")
-    hold(asked == [str(tmp_path)], "BaseConverter.init_assignment", PLUGIN + "beside.py")
+    hold(asked == [str(tmp_path)], "BaseConverter.init_assignment", PLUGIN + "ordinary_files.py")
 
 
 def test_the_feedback_template_is_where_and_what_it_was():

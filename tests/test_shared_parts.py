@@ -18,7 +18,7 @@ def notebook(source: str, kind: str = "code") -> NotebookNode:
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
     """A folder with one part of code and one of text."""
-    (tmp_path / "greeting\.py").write_text("def greet():\n    return 1\n")
+    (tmp_path / "greeting.py").write_text("def greet():\n    return 1\n")
     (tmp_path / "policy.md").write_text("> Be kind.\n")
     return tmp_path
 

@@ -1,11 +1,12 @@
 # Two commands: `make demo` shows the whole course at work, `make test` proves it. Both set up what they need first.
+# While you work, `make check` is quick: style, types, and the tests that need no sandbox, model, browser or data.
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test setup lint clean
+.PHONY: demo test check setup lint types doctest clean
 
 demo: setup
 	$(BIN)/autograder demo
@@ -13,12 +14,22 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+check: lint types doctest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
+
 setup: $(READY)
-	$(BIN)/python -m data
+	$(BIN)/autograder prepare
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# the examples in docstrings, wherever there are any
+doctest: $(READY)
+	$(BIN)/python -m pytest -p no:xdist --doctest-modules $$(grep -rlE --include='*.py' '^ *>>> ' autograder)
 
 # a changed lock starts from an empty environment, so that nothing stale is left in it
 $(READY): requirements.lock pyproject.toml

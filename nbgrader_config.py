@@ -53,7 +53,7 @@ c.GenerateSolution.preprocessors = [
     "autograder.notebooks.execute.ExecuteSolution",
 ]
 # stock `generate_solution` refuses an assignment that the gradebook does not know, as on a fresh clone
-c.GenerateSolution.pre_convert_hook = "autograder.notebooks.course.enter_assignment"
+c.GenerateSolution.pre_convert_hook = "autograder.notebooks.nbgrader_convert.enter_assignment"
 
 # `nbgrader validate` runs the whole notebook; training demonstrations take longer than its 30 seconds a cell
 c.Execute.timeout = 600

@@ -14,3 +14,7 @@ class CannotStart(Fault):
 
 class GraderFault(Fault):
     """The graders themselves could not run."""
+
+
+class DataError(Fault):
+    """Data could not be prepared: what happened, where, and what to do."""

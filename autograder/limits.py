@@ -1,6 +1,9 @@
-"""Every limit on a submission, in one place. No honest solution comes near any of them.
+"""Limits on a submission: what its workers may use, how long it may take, what is read of its file.
 
-Only the sizes of replies and outputs stand elsewhere, in `worker/bounds.py`, since the worker holds to them, too.
+No honest solution comes near any of them. Three kinds stand elsewhere: the sizes of one reply, one error and one cell's
+outputs in `worker/bounds.py`, since the worker, which sees nothing else of this package, holds to them, too; how much
+of a text, formula or picture a feedback page shows in `feedback/`, and how much of a value is compared in
+`diagnosis/sketch.py` and `grading/expect.py`, each beside the code whose time it bounds.
 """
 
 MEMORY_BYTES = 4 * 2**30  # of all processes of a worker together; honest ones need 0.7 GB, with a language model 1.5
@@ -33,10 +36,13 @@ SHOWN_PICTURE_BYTES = 32 * 2**20  # of all cells of a graded notebook together; 
 SHOWN_CHARACTERS = 4_000_000
 
 
-def resource_limits(uid: int | None) -> dict[str, int]:
-    """What the worker sets on itself before it runs anything of the student's."""
+def resource_limits(uid: int | None, *, gpu: bool = False) -> dict[str, int]:
+    """What the worker sets on itself before it runs anything of the student's.
+
+    CUDA reserves more addresses than any machine has memory: with a GPU only the watch on memory in use is left.
+    """
     limits = {
-        "AS": ADDRESS_BYTES,
+        "AS": -1 if gpu else ADDRESS_BYTES,  # RLIM_INFINITY
         "NPROC": PROCESSES,
         "FSIZE": FILE_BYTES,
         "NOFILE": OPEN_FILES,

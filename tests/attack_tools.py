@@ -9,19 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from autograder.course.assignment import Assignment
 from autograder.grading.execution import Budget, Execution
-from autograder.grading.plugin import Finding, Pass
-from autograder.grading.pytest_run import run_pass
 from autograder.sandbox import bubblewrap, landlock
 from autograder.sandbox.session import Session
-from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.view import NOTHING, SandboxView
+from autograder.testing.findings import Finding, Pass
+from autograder.testing.pytest_run import run_pass
 from tests.defences import UID
-from tests.toy_course import TOY, with_cell
+from tests.toy_course import with_cell
 
 pytest_plugins = ["tests.defences"]
 
 SETTLE_SECONDS = 5.0
+
+needs_namespaces = pytest.mark.skipif(bubblewrap.works() is not None, reason=f"no namespaces: {bubblewrap.works()}")
 
 
 @pytest.fixture(scope="module", params=["namespaces", "landlock"])
@@ -34,17 +37,17 @@ def confined(request: pytest.FixtureRequest) -> Tier:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
-    """The surroundings of an assignment that has a data folder."""
+def seen(tmp_path_factory: pytest.TempPathFactory) -> SandboxView:
+    """The view of an assignment that has a data folder."""
     files = tmp_path_factory.mktemp("release")
     (files / "data").mkdir()
     (files / "data" / "rows.tsv").write_text("one\n")
     (files / "notebook.ipynb").write_text("not for the worker")
-    return Surroundings(files)
+    return SandboxView(files)
 
 
 @pytest.fixture(scope="module")
-def _workers(confined: Tier, seen: Surroundings) -> Iterator[list[Session]]:
+def _workers(confined: Tier, seen: SandboxView) -> Iterator[list[Session]]:
     workers = [Session(confined, seen)]
     yield workers
     for worker in workers:
@@ -52,7 +55,7 @@ def _workers(confined: Tier, seen: Surroundings) -> Iterator[list[Session]]:
 
 
 @pytest.fixture
-def shared(_workers: list[Session], confined: Tier, seen: Surroundings, defence: str) -> Iterator[Session]:
+def shared(_workers: list[Session], confined: Tier, seen: SandboxView, defence: str) -> Iterator[Session]:
     """A worker for many attacks; another one after an attack that ended it, and where a defence is switched off."""
     if defence:
         with Session(confined, seen) as worker:
@@ -87,12 +90,12 @@ def said(session: Session, source: str, seconds: float = 20.0) -> str:
     return "".join(o["text"] for o in reply["outputs"] if o["output_type"] == "stream").strip()
 
 
-def findings(tier: Tier, cell: str = "", **answers: str) -> dict[str, Finding]:
-    """What the toy's hidden tests find, with `cell` added by the student before everything else."""
+def findings(assignment: Assignment, tier: Tier, cell: str = "", **answers: str) -> dict[str, Finding]:
+    """What the hidden tests of the toy assignment find, with `cell` added by the student before everything else."""
     notebook = with_cell(1, cell, **answers)
     execution = Execution(notebook, tier, NOTHING, "definitions", Budget())
     try:
-        return {f.name: f for f in run_pass(Pass(TOY, execution)).findings}
+        return {f.name: f for f in run_pass(Pass(assignment, execution)).findings}
     finally:
         execution.close()
 

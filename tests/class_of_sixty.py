@@ -4,11 +4,11 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from autograder.assignments import Assignment
-from autograder.grading.direct import hidden_tests
-from autograder.grading.plugin import title_of
-from autograder.grading.result import CellOutcome, Result, TestOutcome
-from autograder.misconceptions.bank import wrong_versions
+from autograder.bank.versions import wrong_versions
+from autograder.course.assignment import Assignment
+from autograder.results.result import CellOutcome, Result, TestOutcome
+from autograder.testing.hidden_tests import hidden_tests
+from autograder.testing.plugin import title_of
 
 FIRST = ("Ada", "Ben", "Chloé", "Dario", "Elif", "Farid", "Gita", "Hana", "Ivan", "Jo", "Kwame", "Lena", "Mei", "Noah", "Olu", "Priya", "Quentin", "Rosa", "Sami", "Tuyết")  # fmt: skip
 LAST = ("Lovelace", "O'Neil", "García", "Żak", "Kim", "Nguyễn", "Okafor", "Müller", "Singh", "Rossi")

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from autograder import limits
-from autograder.assignments import ROOT
-from autograder.sandbox import bubblewrap, keeper, landlock, start, warm
+from autograder.sandbox import bubblewrap, landlock, start, supervisor, warm
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import Tier
 from autograder.sandbox.watch import Watch
 from autograder.worker import bounds, wire
+from tests.this_course import COURSE
 
 UID = 229_000 + os.getpid() % 900  # of workers whose processes a test counts, or shares
 
@@ -77,7 +77,7 @@ class Machine:
         self.worker("confine.py", "seccomp.install(rules)", "pass")
 
     def unrestricted(self) -> None:
-        self.worker("confine.py", "landlock.restrict(made)", "pass")
+        self.worker("confine.py", "landlock_rules.restrict(made)", "pass")
 
     def one_process_list(self) -> None:
         self.bwrap(lambda options: [o for o in options if o not in ("--unshare-pid", "--die-with-parent")])
@@ -99,7 +99,7 @@ class Machine:
 
 def walls(machine: Machine) -> None:
     """Everything can be read."""
-    seen = [ROOT, machine.outside, *map(Path, ("/etc", "/var", "/run", "/home", "/boot", "/sys")), Path.home()]
+    seen = [COURSE.root, machine.outside, *map(Path, ("/etc", "/var", "/run", "/home", "/boot", "/sys")), Path.home()]
     made = bubblewrap.outermost
     machine.patch.setattr(bubblewrap, "outermost", lambda places: made([*places, *(p for p in seen if p.exists())]))
     machine.landlock(readable=["/"])
@@ -172,9 +172,11 @@ def own_list_of_processes(machine: Machine) -> None:
 def own_memory(machine: Machine) -> None:
     """Workers hold modules of the grader's, as a fork of the grader would."""
     walls(machine)
-    modules = "autograder.grading.expect, autograder.assignments"
+    modules = "autograder.testing.expect, autograder.course.assignment"
     machine.worker(
-        "__main__.py", "    import torch\n", f"    sys.path.insert(0, {str(ROOT)!r})\n    import torch, {modules}\n"
+        "__main__.py",
+        "    import torch\n",
+        f"    sys.path.insert(0, {str(COURSE.root)!r})\n    import torch, {modules}\n",
     )
 
 
@@ -282,9 +284,11 @@ def no_input(machine: Machine) -> None:
         return run(*args, **({"stdin": read} if machine.tier == "namespaces" else {}), **kw)
 
     machine.patch.setattr(start, "_run", waiting)
-    copy = machine.folder / "keeper.py"
-    copy.write_text(Path(keeper.__file__).read_text().replace("os.dup2(os.open(os.devnull, os.O_RDONLY), 0)", "pass"))
-    machine.patch.setattr(keeper, "__file__", str(copy))
+    copy = machine.folder / "supervisor.py"
+    copy.write_text(
+        Path(supervisor.__file__).read_text().replace("os.dup2(os.open(os.devnull, os.O_RDONLY), 0)", "pass")
+    )
+    machine.patch.setattr(supervisor, "__file__", str(copy))
 
 
 def numbered_replies(machine: Machine) -> None:

@@ -12,20 +12,25 @@ from nbformat import NotebookNode
 from nbgrader import api
 from nbgrader.preprocessors import ComputeChecksums
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.batch import many
+from autograder.course.assignment import ROOMS, Assignment
+from autograder.course.course import VARIABLE, course_at
+from autograder.course.manifest import MANIFEST
 from autograder.grading.graded import Graded
-from autograder.grading.result import CellOutcome, Result
-from autograder.grading.result import TestOutcome as Outcome
-from autograder.notebooks import course as configured
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, rebuild
+from autograder.results.result import CellOutcome, Result
+from autograder.results.result import TestOutcome as Outcome
 
-TINY = Assignment(
-    "tiny-course",
-    upstream={"double": (), "triple": ("double",)},
-    defines={"double": ("double",), "triple": ("triple",)},
-)
+TINY_NAME, TINY_STEM = "tiny-course", "tiny_course"
+TINY_MANIFEST = """\
+[cells.double]
+defines = ["double"]
+
+[cells.triple]
+defines = ["triple"]
+upstream = ["double"]
+"""
 alembic_version = functools.cache(api.get_alembic_version)  # nbgrader starts a program to ask for it
 POINTS = {"double-tests": 3.0, "triple-tests": 0.3}
 RIGHT = {"double": "def double(x):\n    return 2 * x", "triple": "def triple(x):\n    return double(x) + x"}
@@ -62,8 +67,17 @@ def tiny_release() -> NotebookNode:
     return ComputeChecksums().preprocess(release, {})[0]
 
 
-def fake_grade(path: Path, assignment: Assignment = TINY) -> Graded:
-    """Full marks for each component whose answer is the right text, as `grade_notebook` would give them."""
+def tiny_in(root: Path) -> Assignment:
+    """The tiny assignment of the course in the folder `root`."""
+    return course_at(root).named(TINY_NAME)
+
+
+def fake_grade(path: Path) -> Graded:
+    """Full marks for each component whose answer is the right text, as `grade_notebook` would give them.
+
+    The file lies in the `submitted/` of its course.
+    """
+    assignment = tiny_in(path.parents[3])
     release = nbformat.read(assignment.release, as_version=4)
     try:
         rebuilt = rebuild(release, read_submission(path), assignment)
@@ -88,18 +102,24 @@ def fake_grade_all(paths: Sequence[Path]) -> Iterable[tuple[Path, Graded]]:
     return ((path, fake_grade(path)) for path in paths)
 
 
+def stock_fake_grade(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let stock `nbgrader autograde`, which grades one file after another, do it as `fake_grade` does."""
+    monkeypatch.setattr(many, "grade_one", lambda path, settings: fake_grade(path))
+
+
 @dataclass(frozen=True)
 class Course:
-    """The scratch course's folder, and what a student would do in it."""
+    """The scratch course's folder, its one assignment, and what a student would do in it."""
 
     root: Path
+    tiny: Assignment
 
     def submission(self, student: str) -> Path:
-        return self.root / "submitted" / student / TINY.name / f"{TINY.stem}.ipynb"
+        return self.root / "submitted" / student / TINY_NAME / f"{TINY_STEM}.ipynb"
 
     def submit(self, student: str, answers: dict[str, str]) -> Path:
         """Hand in the release with these cells filled in."""
-        notebook = nbformat.read(TINY.release, as_version=4)
+        notebook = nbformat.read(self.tiny.release, as_version=4)
         for cell in notebook.cells:
             name = cell.metadata.get("nbgrader", {}).get("grade_id")
             cell.source = answers.get(name, cell.source)
@@ -109,24 +129,27 @@ class Course:
         return path
 
     def result(self, student: str) -> Result:
-        return Result.from_json((self.root / "results" / TINY.name / f"{student}.json").read_text())
+        return Result.from_json((self.root / "results" / TINY_NAME / f"{student}.json").read_text())
 
     def autograded(self, student: str) -> NotebookNode:
-        return nbformat.read(self.root / "autograded" / student / TINY.name / f"{TINY.stem}.ipynb", as_version=4)
+        return nbformat.read(self.root / "autograded" / student / TINY_NAME / f"{TINY_STEM}.ipynb", as_version=4)
 
     def feedback(self, student: str) -> str:
-        return (self.root / "feedback" / student / TINY.name / f"{TINY.stem}.html").read_text()
+        return (self.root / "feedback" / student / TINY_NAME / f"{TINY_STEM}.html").read_text()
 
 
 @pytest.fixture(name="course")
 def scratch_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
-    monkeypatch.setattr(assignments, "ROOT", tmp_path)
-    monkeypatch.setattr(configured, "ROOT", tmp_path)
+    """A released course, which commands work on."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.setattr(api, "get_alembic_version", alembic_version)
-    monkeypatch.setitem(assignments.ASSIGNMENTS, TINY.name, TINY)
-    TINY.release.parent.mkdir(parents=True)
-    nbformat.write(tiny_release(), TINY.release)
-    (tmp_path / "source" / TINY.name).mkdir(parents=True)
-    shutil.copy(TINY.release, TINY.source)
+    manifest = tmp_path / ROOMS / TINY_STEM / MANIFEST
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(TINY_MANIFEST)
+    tiny = tiny_in(tmp_path)
+    tiny.release.parent.mkdir(parents=True)
+    nbformat.write(tiny_release(), tiny.release)
+    tiny.source.parent.mkdir(parents=True)
+    shutil.copy(tiny.release, tiny.source)
     shutil.copy(Path(__file__).parent.parent / "nbgrader_config.py", tmp_path)
-    return Course(tmp_path)
+    return Course(tmp_path, tiny)

@@ -41,14 +41,14 @@ def ways_to_full_marks(cell: str, answer: str, folder: Path) -> set[str]:
 def main() -> None:
     import torch
     from worker import wire
-    from worker.cells import new_shell, run_cell
-    from worker.space import Space
+    from worker.namespace import NotebookNamespace
+    from worker.shell import new_shell, run_cell
 
     def reference_solution(x: torch.Tensor) -> torch.Tensor:
         return 2 * x
 
     shell = new_shell()
-    space = Space(shell.user_ns)
+    space = NotebookNamespace(shell.user_ns)
     for number, source in enumerate((SETUP, *sys.argv[1:])):
         run_cell(shell, f"cell{number}", source)
     if any(run_cell(shell, "test", source)["error"] is None for source in TESTS):

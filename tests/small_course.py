@@ -1,25 +1,58 @@
 """A course of one small assignment in a scratch folder: instructor notebook, data, and a hidden test."""
 
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from autograder import assignments
-from autograder.assignments import Assignment
-from autograder.notebooks import hidden_rows
-from data import movie_snippets
-from data.examples import Example, Splits
+from autograder.course.assignment import ROOMS, Assignment
+from autograder.course.course import VARIABLE, course_at
+from autograder.course.manifest import MANIFEST
+from autograder.datasets.examples import Example, Splits
 
-SMALL = Assignment(
-    "small-course", upstream={"double": (), "mean": ()}, defines={"double": ("double",), "mean": ("mean",)}
-)
+SMALL_NAME, SMALL_STEM = "small-course", "small_course"
+SMALL_MANIFEST = """\
+data_sets = ["movie_snippets", "clause_order"]
+
+[cells.double]
+defines = ["double"]
+
+[cells.mean]
+defines = ["mean"]
+"""
 PUBLIC = Splits(
     train=(Example("A film that is well worth the evening.", 1), Example("Two hours that nobody gives back.", 0)),
     validation=(Example("The cast is better than the story deserves.", 1),),
 )
 RESERVE = (Example("Nothing in this sequel is as sharp as its poster.", 0),)
+# modules of its own folder of data sets, by their names
+DATA_SETS = {
+    "movie_snippets": f'''"""Three public sentences, and one that is held back."""
+
+from autograder.datasets.data_set import DataSet
+from autograder.datasets.examples import Example, Splits
+
+RESERVE = {RESERVE!r}
+DATA_SET = DataSet(
+    "movie_snippets",
+    public=lambda: {PUBLIC!r},
+    hidden=lambda seed: RESERVE,
+    readme=lambda: "## movie_snippets",
+    withheld=lambda: [one.text for one in RESERVE],
+)
+''',
+    "clause_order": '''"""The clauses of the real course, none of them public."""
+
+from dataclasses import replace
+
+from autograder.datasets.examples import Splits
+from autograder.graders.transformer_fundamentals.data_sets.clause_order import DATA_SET
+
+DATA_SET = replace(DATA_SET, public=lambda: Splits((), ()))
+''',
+}
 GRADER = '''"""Hidden tests of double."""
 
 
@@ -91,22 +124,24 @@ TEXT = HEADER + "\n".join(CELLS)
 
 
 def make_course(root: Path, monkeypatch: pytest.MonkeyPatch) -> Assignment:
-    """Lay the course out under `root` and make it the one that the package works on; data sets are those above."""
-    monkeypatch.setattr(assignments, "ROOT", root)
-    monkeypatch.setattr(
-        hidden_rows, "PUBLIC", {"movie_snippets": lambda: PUBLIC, "clause_order": lambda: Splits((), ())}
-    )
-    monkeypatch.setattr(movie_snippets, "parts", lambda: (*PUBLIC, RESERVE))
+    """Lay the course out under `root`, with the data sets above, and make it the one that commands work on."""
+    monkeypatch.setenv(VARIABLE, str(root))
     monkeypatch.setenv("COURSE_SECRET_FILE", str(root / ".course-secret"))
-    source = SMALL.source.parent
+    graders = root / ROOMS / SMALL_STEM
+    (graders / "data_sets").mkdir(parents=True)
+    (graders / MANIFEST).write_text(SMALL_MANIFEST)
+    (graders / "test_double.py").write_text(GRADER)
+    for name, module in DATA_SETS.items():
+        (graders / "data_sets" / f"{name}.py").write_text(module)
+    shutil.copy(Path(__file__).parent.parent / "nbgrader_config.py", root)
+    small = course_at(root).named(SMALL_NAME)
+    source = small.source.parent
     for split, examples in PUBLIC._asdict().items():
         table = source / "data" / "movie_snippets" / f"{split}.tsv"
         table.parent.mkdir(parents=True, exist_ok=True)
         table.write_text("label\ttext\n" + "".join(f"{e.label}\t{e.text}\n" for e in examples))
     (source / "small_course.py").write_text(TEXT)
-    SMALL.graders.mkdir(parents=True)
-    (SMALL.graders / "test_double.py").write_text(GRADER)
-    return SMALL
+    return small
 
 
 def names(folder: Path) -> list[str]:

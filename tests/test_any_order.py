@@ -11,10 +11,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder import assignments
-from autograder.grading.many import Settings, grade_many
-from autograder.grading.result import Result
-from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course, with_cell  # noqa: F401
+from autograder.batch.many import Settings, grade_many
+from autograder.results.result import Result
+from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course, with_cell  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOISY = "import torch, random, numpy\ndef double(x):\n    return 2 * x + torch.rand(()) + random.random() + numpy.random.rand()"
@@ -47,16 +46,15 @@ def but_seconds(result: Result) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def by_command(toy_course, files, tmp_path_factory):  # noqa: F811
+def by_command(toy_course, files, tmp_path_factory):
     """Grade the class from the command line; gives results and pages by name."""
 
     def run(*options: str, **variables: str) -> dict[str, Any]:
         output = tmp_path_factory.mktemp("out")
-        surroundings = {"TOY_COURSE": str(assignments.ROOT), "PYTHONPATH": str(REPOSITORY)}
-        program = [sys.executable, REPOSITORY / "tests" / "toy_program.py", "grade", *files]
+        program = [sys.executable, "-m", "autograder", "grade", *files]
         subprocess.run(
             [*program, "--assignment", "toy", "--output", output, "--quiet", *options],
-            env=os.environ | surroundings | variables,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | variables,
             check=True,
         )
         results = {path.stem: Result.from_json(path.read_text()) for path in output.glob("*.json")}
@@ -88,8 +86,8 @@ def test_results_and_pages_are_the_same_however_many_at_a_time_and_in_cold_worke
 
 @pytest.mark.usefixtures("tier")
 @pytest.mark.parametrize("seed", [1, 2])
-def test_results_are_the_same_in_any_order(files, one_by_one, seed):
+def test_results_are_the_same_in_any_order(toy, files, one_by_one, seed):
     """One after the other in this process, shuffled; a digest is what the command adds."""
     shuffled = random.Random(seed).sample(files, len(files))
-    found = {path.stem: but_seconds(graded.result) for path, graded in grade_many(shuffled, Settings("toy"))}
+    found = {path.stem: but_seconds(graded.result) for path, graded in grade_many(shuffled, Settings(toy))}
     assert found == {name: result | {"digest": ""} for name, (result, _) in one_by_one.items()}

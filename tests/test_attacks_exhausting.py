@@ -12,9 +12,9 @@ from autograder import limits
 from autograder.sandbox import usage
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut
 from autograder.worker import bounds
-from tests.attack_tools import findings, said
+from tests.attack_tools import findings, needs_namespaces, said
 from tests.defences import stopped_by
-from tests.toy_course import toy_course  # noqa: F401
+from tests.toy_course import toy, toy_course  # noqa: F401
 
 pytest_plugins = ["tests.attack_tools"]
 
@@ -73,12 +73,13 @@ def test_a_loop_that_blocks_every_signal_ends(session, soon):
     assert time.monotonic() - start < soon
 
 
-def test_loops_in_a_call_name_their_limit(toy_course, monkeypatch):  # noqa: F811
+def test_loops_in_a_call_name_their_limit(toy, tier, monkeypatch):
     """A component that never ends costs its own tests."""
     monkeypatch.setattr(limits, "CALL_SECONDS", 0.5)
     monkeypatch.setattr(limits, "GRACE_SECONDS", 0.5)
     found = findings(
-        "namespaces",
+        toy,
+        tier,
         double=f"def double(x):\n    {STUBBORN.strip().replace(chr(10), chr(10) + '    ')}\n    while True: pass",
     )
     assert str(found["test_double_values"].error) == "did not finish within 0.5 s"
@@ -147,6 +148,7 @@ def test_memory_has_no_place_to_hide(shared, hiding):
     assert "Error" in ends(shared, f"import ctypes, mmap, os\n{hiding}")
 
 
+@needs_namespaces
 @stopped_by("watch")
 def test_files_in_memory_count_as_memory(monkeypatch, hold):
     """What stands in the scratch folders of the first tier is memory."""
@@ -370,10 +372,10 @@ def test_a_worker_that_does_not_read_ends(session, soon):
     assert time.monotonic() - start < soon
 
 
-def test_the_rest_is_graded(toy_course, monkeypatch):  # noqa: F811
+def test_the_rest_is_graded(toy, tier, monkeypatch):
     """A component that exhausts memory loses its points; the others are graded."""
     monkeypatch.setattr(limits, "MEMORY_BYTES", 600 * 2**20)
     glutton = "def double(x):\n    held = [bytearray(b'x' * 2**28) for _ in range(64)]\n    return 2 * x"
-    found = findings("namespaces", double=glutton, quadruple="def quadruple(x):\n    return 4 * x")
+    found = findings(toy, tier, double=glutton, quadruple="def quadruple(x):\n    return 4 * x")
     assert not found["test_double_values"].passed
     assert found["test_quadruple_values"].passed

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from autograder.grading import expect, follow_through
 from autograder.sandbox.session import Died, Raised, Session, TimedOut
+from autograder.testing import expect, stand_ins
 from tests.attack_tools import findings, said
 from tests.defences import stopped_by
 from tests.one_process import ways_to_full_marks
-from tests.toy_course import TOY, toy_course  # noqa: F401
+from tests.toy_course import toy, toy_course  # noqa: F401
 
 pytest_plugins = ["tests.attack_tools"]
 
@@ -37,7 +37,7 @@ PATCHES = {
         builtins.isinstance = builtins.issubclass = lambda *a, **k: True""",
     "pytest": """
         import sys, types
-        for name in ('pytest', '_pytest', 'autograder', 'autograder.grading.expect'):
+        for name in ('pytest', '_pytest', 'autograder', 'autograder.testing.expect'):
             sys.modules[name] = types.SimpleNamespace(raises=None, close=lambda *a, **k: None, main=lambda *a: 0)
         import builtins
         builtins.AssertionError = type('Quiet', (Exception,), {})""",
@@ -49,7 +49,7 @@ PATCHES = {
         shell.showtraceback = shell._showtraceback = lambda *a, **k: None""",
     "worker": """
         import sys
-        space = sys.modules['worker.space'].Space
+        space = sys.modules['worker.namespace'].NotebookNamespace
         space.call = lambda self, *a, **k: True
         space.has = lambda self, name: True
         sys.modules['worker.wire'].encode = lambda *a, **k: {'d': [['number', 1], ['value', True], ['passed', True]]}""",
@@ -162,15 +162,15 @@ def test_patches_work_in_one_process(patch, tmp_path):
 
 
 @pytest.mark.parametrize("patch", PATCHES)
-def test_patches_earn_nothing(confined, patch):
+def test_patches_earn_nothing(toy, confined, patch):
     """Comparisons, hooks, the worker itself: replaced beside a wrong answer they change no mark."""
-    found = findings(confined, dedent(PATCHES[patch]), double=WRONG)
+    found = findings(toy, confined, dedent(PATCHES[patch]), double=WRONG)
     assert len(found) == 3
     assert not found["test_double_values"].passed
     assert not found["test_quadruple_values"].passed
 
 
-def test_what_is_stolen_inside_is_the_students_own(confined, tmp_path):
+def test_what_is_stolen_inside_is_the_students_own(toy, confined, tmp_path):
     """A walk over frames and objects finds no reference, though it does where the grader shares the process."""
     theft = dedent(PATCHES["search"]).replace("stolen = list(steal())\nprint(len(stolen))", "")
     answer = (
@@ -178,7 +178,7 @@ def test_what_is_stolen_inside_is_the_students_own(confined, tmp_path):
         "            continue\n        if torch.equal(value, 2 * x): return value\n    return 0 * x"
     )
     assert "reference" in ways_to_full_marks(theft, answer, tmp_path)
-    assert not findings(confined, theft, double=answer)["test_double_values"].passed
+    assert not findings(toy, confined, theft, double=answer)["test_double_values"].passed
 
 
 # those that any comparison would call wrong; what they are here for is the way across
@@ -265,11 +265,11 @@ def test_a_reply_ahead_of_the_question_answers_nothing(confined):
             session.request("call", 3.0, name="double", args=(torch.ones(3),), kwargs={}, seed=0)
 
 
-def test_stand_ins_do_not_hold_the_component_under_test(toy_course):  # noqa: F811
+def test_stand_ins_do_not_hold_the_component_under_test(toy, toy_course):
     """Follow-through sends only what stands for the parts below: not the text of the tested component, nor of others."""
     text = (toy_course / "autograder/graders/toy/standins.py").read_text() + "\n\ndef quadruple(x):\n    return 4 * x\n"
     (toy_course / "autograder/graders/toy/standins.py").write_text(text)
-    assert "quadruple" not in follow_through.stand_ins(TOY, ("double",)).source
+    assert "quadruple" not in stand_ins.stand_ins(toy, ("double",)).source
 
 
 @stopped_by("whole_characters")

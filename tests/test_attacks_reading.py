@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from autograder.sandbox.session import Session
-from autograder.sandbox.surroundings import Surroundings
-from tests.attack_tools import said
+from autograder.sandbox.view import SandboxView
+from tests.attack_tools import needs_namespaces, said
 from tests.defences import stopped_by
 
 pytest_plugins = ["tests.attack_tools"]
@@ -137,7 +137,7 @@ print(names, len(texts))"""
 @stopped_by("own_folders")
 def test_a_worker_cannot_read_anothers_folder(confined, tmp_path):
     """Two workers at once: neither can read what the other writes, whatever the path."""
-    with Session(confined, Surroundings()) as one, Session(confined) as two:
+    with Session(confined, SandboxView()) as one, Session(confined) as two:
         place = said(one, "import os\nopen('mine', 'w').write('1')\nprint(os.path.abspath('mine'))")
         assert said(two, f"{OPENING}\nprint(opens({place!r}))") == "False"
 
@@ -206,6 +206,7 @@ def test_locks_carry_nothing_to_a_worker_that_lives_at_once(confined):
         assert said(two, f"{LOCKS}\nprint(read())") == "[]"
 
 
+@needs_namespaces
 def test_open_files_are_no_workers_heritage():
     """Standard input, output and error of a warm worker are its own: flags that it sets are not the next one's."""
     with Session("namespaces") as one:
@@ -252,12 +253,13 @@ print(found)"""
     assert said(shared, source) == "[]"
 
 
+@needs_namespaces
 def test_bubblewrap_itself_has_no_variables_of_the_graders(monkeypatch):
     """Who is not root can look at the first process of a cold worker's sandbox, which is bubblewrap."""
     monkeypatch.setenv("COURSE_SECRET_VALUE", "c0ffee")
     for cold in ("1", "0"):
         monkeypatch.setenv("COURSE_COLD_WORKERS", cold)
-        with Session("namespaces", Surroundings(modules=(f"no_such_module_{cold}",))) as session:
+        with Session("namespaces", SandboxView(modules=(f"no_such_module_{cold}",))) as session:
             inside = session._started.inside()
             outer = [Path(f"/proc/{pid}") for pid in _ancestors(int(inside.root.parts[2]))]
             assert outer

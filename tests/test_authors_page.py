@@ -8,30 +8,31 @@ from textwrap import dedent
 
 import pytest
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as TF
-from autograder.grading.draw import Draw
-from autograder.grading.graded import declared_points
+from autograder.notebooks.released import declared_points
+from autograder.testing.draw import Draw
 from tests.checkout import ROOT, copy_checkout, run_in
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as TF
 
 PAGE = (ROOT / "docs" / "graders.md").read_text()
 BLOCKS = [dedent(block).strip("\n") for block in re.findall(r"(?:^    .*\n|^\n(?=\n?    ))+", PAGE, re.M)]
-BANK = f"autograder/misconceptions/{TF.stem}"
+GRADERS = f"autograder/graders/{TF.stem}"
 # what `release` and `verify` do with this one component, without running the solved notebook and the other components
 PROGRAM = """
 import json
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as tf
+from autograder.course.course import this_course
 from autograder.diagnosis.fingerprints import stale
-from autograder.misconceptions.bank import clauses, correct_variants, wrong_versions
+from autograder.bank.versions import clauses, correct_variants, wrong_versions
 from autograder.notebooks.build import build_release, build_solution
 from autograder.notebooks.consistent import refuse_slips
 from autograder.verify import kills
 from autograder.verify.trial import find, plain
 
+tf = this_course().named("transformer-fundamentals")
 refuse_slips(tf)
 build_release(tf, before=lambda built: build_solution(tf, execute=False, released=built))
 mine = lambda versions: [n for n, v in enumerate(versions) if v.cell == "scale-rows"]
-wrong = [kills.try_wrong(tf.name, n, prints=False, follow=True) for n in mine(wrong_versions(tf))]
-correct = [kills.try_correct(tf.name, n) for n in mine(correct_variants(tf))]
+wrong = [kills.try_wrong(tf, n, prints=False, follow=True) for n in mine(wrong_versions(tf))]
+correct = [kills.try_correct(tf, n) for n in mine(correct_variants(tf))]
 found = {
     "right": [[t.name, t.points, t.earned] for t in plain(find(tf, {}, ["scale-rows"]))],
     "wrong": {w.version.id: [[t.name for t in w.tried if not t.passed], w.dragged] for w in wrong},
@@ -58,15 +59,11 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the course with the page's exercise at the end of the notebook."""
     root = copy_checkout(tmp_path_factory.mktemp("authors"))
     append(root / TF.source.relative_to(ROOT).with_suffix(".py"), block("# %% [markdown]"))
-    upstream, defines = block('"scale-rows": ()').splitlines()
-    table = root / "autograder" / "assignments.py"
-    head, middle, rest = re.split(r"(?<=\n)(?=    \},\n)", table.read_text(), maxsplit=2)
-    assert head.count("upstream={") == middle.count("defines={") == 1
-    table.write_text(f"{head}{upstream}\n{middle}{defines}\n{rest}")
-    (root / "autograder/graders" / TF.stem / "test_scale_rows.py").write_text(block('"""scale_rows'))
-    append(root / BANK / "clauses-rest.toml", block("[scale-rows]"))
-    (root / BANK / "scale-rows.toml").write_text(block("[scale-rows-whole"))
-    (root / BANK / "correct" / "scale-rows.toml").write_text(block("[scale-rows-normalize]"))
+    append(root / GRADERS / "assignment.toml", block("[cells.scale-rows]"))
+    (root / GRADERS / "test_scale_rows.py").write_text(block('"""scale_rows'))
+    append(root / GRADERS / "bank" / "clauses-rest.toml", block("[scale-rows]"))
+    (root / GRADERS / "bank" / "scale-rows.toml").write_text(block("[scale-rows-whole"))
+    (root / GRADERS / "bank" / "correct" / "scale-rows.toml").write_text(block("[scale-rows-normalize]"))
     return root
 
 
@@ -141,7 +138,7 @@ def test_the_rules_of_the_page_hold_for_its_exercise(course: Path, found: dict) 
 
 def test_methods_and_helpers_that_the_page_lists_exist() -> None:
     """Those of `draw`, and those that the set-up cell defines."""
-    listed = re.search(r"`draw` gives random inputs.*?\(`autograder/grading/draw.py`", PAGE, re.S)[0]
+    listed = re.search(r"`draw` gives random inputs.*?\(`autograder/testing/draw.py`", PAGE, re.S)[0]
     methods = set(re.findall(r"`(\w+)`", listed)) - {"draw"}
     assert len(methods) > 10 and [name for name in methods if not callable(getattr(Draw, name, None))] == []
     source = TF.source.with_suffix(".py").read_text()

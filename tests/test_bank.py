@@ -1,10 +1,13 @@
 """The misconception bank: complete, readable, and refused with one line where an entry cannot be used."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
-from autograder.assignments import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
-from autograder.misconceptions import bank
-from autograder.misconceptions.bank import BadBank, clauses, correct_variants, wrong_versions
+from autograder.bank.versions import BadBank, clauses, correct_variants, wrong_versions
+from autograder.testing.reference import reference_cells
+from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 
 BOTH = pytest.mark.parametrize("assignment", ASSIGNMENTS.values(), ids=ASSIGNMENTS)
 ENTRY = 'mistake = "It is wrong."\nhint = "Look again."\nclauses = ["sdpa.scaling"]\n'
@@ -28,7 +31,7 @@ def test_there_are_correct_variants_of_every_component(assignment):
     for cell in assignment.upstream:
         mine = [v for v in variants if v.cell == cell]
         assert len(mine) >= 2
-        assert bank.reference_cells(assignment)[cell] not in [v.source for v in mine]
+        assert reference_cells(assignment)[cell] not in [v.source for v in mine]
 
 
 @BOTH
@@ -43,13 +46,13 @@ def test_texts_can_be_shown(assignment):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty bank."""
-    monkeypatch.setattr(bank, "BANK", tmp_path)
-    wrong_versions.cache_clear()
-    (tmp_path / "transformer_fundamentals").mkdir()
-    yield tmp_path / "transformer_fundamentals"
-    wrong_versions.cache_clear()
+def assignment(tmp_path):
+    """The assignment in a course of its own, with an empty bank."""
+    there = replace(TRANSFORMER_FUNDAMENTALS, root=tmp_path)
+    there.source.parent.mkdir(parents=True)
+    shutil.copy(TRANSFORMER_FUNDAMENTALS.source.with_suffix(".py"), there.source.parent)
+    there.bank.mkdir(parents=True)
+    return there
 
 
 @pytest.mark.parametrize(
@@ -65,22 +68,22 @@ def folder(tmp_path, monkeypatch):
         ("[sdpa-x\n", "is not TOML"),
     ],
 )
-def test_unusable_entry_is_refused_with_one_line(folder, text, said):
+def test_unusable_entry_is_refused_with_one_line(assignment, text, said):
     """The line names the file, the entry and what is wrong with it."""
-    (folder / "sdpa.toml").write_text(text)
+    (assignment.bank / "sdpa.toml").write_text(text)
     with pytest.raises(BadBank) as caught:
-        wrong_versions(TRANSFORMER_FUNDAMENTALS)
+        wrong_versions(assignment)
     assert said in str(caught.value) and "sdpa.toml" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_edits_are_made_in_the_reference_and_code_stands_alone(folder):
+def test_edits_are_made_in_the_reference_and_code_stands_alone(assignment):
     """`edits` and `append` start from the reference's cell, `code` is the whole cell."""
-    (folder / "sdpa.toml").write_text(
+    (assignment.bank / "sdpa.toml").write_text(
         f"[sdpa-a]\n{ENTRY}edits = [['math.sqrt(', 'float(']]\n[sdpa-b]\n{ENTRY}append = 'x = 1'\n"
         f"[sdpa-c]\n{ENTRY}code = 'x = 1'\ncosts = ['sdpa', 'mha']\n"
     )
-    edited, appended, alone = wrong_versions(TRANSFORMER_FUNDAMENTALS)
-    reference = bank.reference_cells(TRANSFORMER_FUNDAMENTALS)["sdpa"]
+    edited, appended, alone = wrong_versions(assignment)
+    reference = reference_cells(assignment)["sdpa"]
     assert edited.source.strip() == reference.replace("math.sqrt(", "float(", 1).strip()
     assert appended.source == f"{reference}\nx = 1"
     assert alone.source == "x = 1" and alone.costs == ("sdpa", "mha") and edited.costs == ("sdpa",)

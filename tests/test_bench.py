@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import nbformat
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.bench.commands import help_of_the_command, public_checks
-from autograder.bench.course import lay_out_nbgrader, lay_out_otter, lay_out_ours
+from autograder.bank.versions import correct_variants, wrong_versions
 from autograder.bench.measure import Cost, cost_of
 from autograder.bench.modes import grade, ways
 from autograder.bench.modes import submissions as submissions_of_the_bank
-from autograder.bench.notebook import CHECKS, SOLUTIONS, submissions
-from autograder.bench.ours import COURSE
+from autograder.bench.notebook import CHECKS, NAME, SOLUTIONS, submissions
 from autograder.bench.peers import plain_environment
-from autograder.bench.report import chart, table, table_of_classes, table_of_phases, table_of_waits
-from autograder.bench.run import Row, _systems, big_class, real_class, where_time_goes
-from autograder.misconceptions.bank import correct_variants, wrong_versions
+from autograder.bench.scratch_courses import lay_out_nbgrader, lay_out_otter, lay_out_ours
+from autograder.bench.systems import Row, _systems, big_class, real_class, where_time_goes
+from autograder.bench.tables import chart, table, table_of_classes, table_of_phases, table_of_waits
+from autograder.bench.waits import help_of_the_command, public_checks
+from autograder.course.course import VARIABLE
+from tests.this_course import ASSIGNMENTS
 
 
 def test_all_systems_get_the_same_submissions(tmp_path):
@@ -36,11 +36,17 @@ def test_our_marks_are_what_the_submissions_deserve(tmp_path, tier):
     """The solved ones get full points, the one with a mistake loses one function's."""
     lay_out_ours(tmp_path / "course", 3)
     done = cost_of(
-        [sys.executable, "-m", "autograder.bench.ours", "1", "definitions"],
+        [sys.executable, "-m", "autograder", "autograde", NAME, "--jobs", "1", "--quiet"],
         tmp_path,
-        plain_environment() | {COURSE: str(tmp_path / "course")},
+        plain_environment() | {VARIABLE: str(tmp_path / "course")},
     )
-    assert done.output.split() == ["student0", "8.0", "student1", "8.0", "student2", "6.0"]
+    assert (done.code, done.output) == (0, "")
+    results = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "course" / "results" / NAME).iterdir()}
+    assert {student: one["score"] for student, one in results.items()} == {
+        "student0": 8.0,
+        "student1": 8.0,
+        "student2": 6.0,
+    }
     assert (tmp_path / "course" / "gradebook.db").is_file()
     assert (tmp_path / "course" / "feedback" / "student2" / "bench" / "bench.html").is_file()
     assert done.wall > 0 and done.cpu > 0 and done.memory > 50 * 2**20

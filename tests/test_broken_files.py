@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -13,17 +12,18 @@ import pytest
 from nbgrader.converters import Autograde, GenerateFeedback
 from typer.testing import CliRunner
 
+from autograder.batch import many
+from autograder.batch.many import NotAllGraded, Settings, grade_many
 from autograder.cli import app
-from autograder.grading import many, run
-from autograder.grading.many import NotAllGraded, grade_many
+from autograder.grading import grade as run
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
-from autograder.notebooks.course import convert, course_config
-from autograder.notebooks.read import read_submission
+from autograder.notebooks.nbgrader_convert import convert, course_config
+from autograder.notebooks.read_submission import read_submission
 from autograder.notebooks.rebuild import grade_id, rebuild
 from tests import deadly_grader
 from tests.broken_files import GRADED, REFUSED, put, strange_files, text
-from tests.nbgrader_course import RIGHT, TINY, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course  # noqa: F401
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course, stock_fake_grade  # noqa: F401
+from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course  # noqa: F401
 
 
 def grade(paths: Iterable[Path], output: Path, *options: str) -> tuple[int, str, Callable[[str], dict[str, Any]]]:
@@ -42,9 +42,9 @@ def assert_refused(found: dict[str, Any], reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", GRADED)
-def test_a_damaged_notebook_whose_meaning_is_clear_is_read(tmp_path, name):
+def test_a_damaged_notebook_whose_meaning_is_clear_is_read(tmp_path, toy, name):
     """Encodings, old formats, wrong types, tampering, junk of any depth and size: both answers are in their places."""
-    rebuilt = rebuild(notebook(), read_submission(put(tmp_path / "ada.ipynb", GRADED[name]())), TOY)
+    rebuilt = rebuild(notebook(), read_submission(put(tmp_path / "ada.ipynb", GRADED[name]())), toy)
     cells = {grade_id(cell): cell for cell in rebuilt.notebook.cells}
     assert (cells["double"].source, cells["quadruple"].source) == (DOUBLE, QUADRUPLE)
     assert cells["double-tests"] == notebook().cells[2]
@@ -116,10 +116,10 @@ def test_a_fault_of_ours_in_one_submission_stops_no_other(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def deadly(monkeypatch):
+def deadly(monkeypatch, toy):
     """Grading that goes wrong for files called ada and broke."""
     monkeypatch.setattr(many, "grade_one", deadly_grader.grade)
-    return SimpleNamespace(assignment="toy", execute="definitions")
+    return Settings(toy)
 
 
 @pytest.mark.usefixtures("toy_course")
@@ -169,25 +169,25 @@ def test_a_class_with_every_kind_of_broken_file_gets_a_mark_each(course, tmp_pat
         course.submission(f"odd-{name}").parent.mkdir(parents=True)
         path.rename(course.submission(f"odd-{name}"))
     course.submit("zoe", RIGHT)
-    done = {marked.student: marked.result for marked in autograde_class(TINY, fake_grade_all)}
+    done = {marked.student: marked.result for marked in autograde_class(course.tiny, fake_grade_all)}
     reasons = {f"broken{n}": reason for n, (_, reason) in enumerate(REFUSED.values())}
     reasons |= {f"odd-{name}": reason for name, (_, reason) in strange.items()}
     assert done.keys() == {*reasons, "zoe"} and done["zoe"].score == 3.3
     for student, reason in reasons.items():
         assert done[student].status == "could-not-run" and reason in done[student].error
         assert "could not be graded" in course.feedback(student) and course.result(student).score == 0
-    assert not any(marked.fresh for marked in autograde_class(TINY, fake_grade_all))
+    assert not any(marked.fresh for marked in autograde_class(course.tiny, fake_grade_all))
 
 
-def stock_grades(course: Course) -> None:
-    config = course_config(course.root)
-    config.SandboxedGrade.grade = fake_grade
+def stock_grades(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = course_config(course.root, course.root)
+    stock_fake_grade(monkeypatch)
     for converter in (Autograde, GenerateFeedback):
-        convert(converter, TINY.name, config)
+        convert(converter, TINY_NAME, config)
 
 
-@pytest.mark.parametrize("how", [lambda course: autograde_class(TINY, fake_grade_all), stock_grades])
-def test_what_stands_beside_a_notebook_leads_nowhere(course, how):
+@pytest.mark.parametrize("how", [lambda course, patch: autograde_class(course.tiny, fake_grade_all), stock_grades])
+def test_what_stands_beside_a_notebook_leads_nowhere(course, monkeypatch, how):
     """Links out of the submission, pipes and devices are neither followed nor waited for, nor shown to the student."""
     folder = course.submit("ada", RIGHT).parent
     secret = put(course.root / "secret.txt", "the hidden labels")
@@ -196,7 +196,7 @@ def test_what_stands_beside_a_notebook_leads_nowhere(course, how):
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "zero").symlink_to("/dev/zero")
     os.mkfifo(folder / "pipe")
-    how(course)
+    how(course, monkeypatch)
     assert course.result("ada").score == 3.3
     shown = [p for step in ("autograded", "feedback") for p in (course.root / step).rglob("*") if p.is_file()]
     assert not any(b"hidden labels" in p.read_bytes() for p in shown)
@@ -207,14 +207,14 @@ def test_a_folder_that_is_none_is_named_and_the_others_are_graded(course):
     course.submit("zoe", RIGHT)
     for student in ("linked", "file", "dangling", "a\nb", "\x1b[31mred", "-rf"):
         (course.root / "submitted" / student).mkdir()
-    elsewhere = put(course.root / "elsewhere" / f"{TINY.stem}.ipynb", "{").parent
-    (course.root / "submitted" / "linked" / TINY.name).symlink_to(elsewhere)
-    (course.root / "submitted" / "dangling" / TINY.name).symlink_to("nowhere")
-    put(course.root / "submitted" / "file" / TINY.name, "I am a file")
+    elsewhere = put(course.root / "elsewhere" / f"{TINY_STEM}.ipynb", "{").parent
+    (course.root / "submitted" / "linked" / TINY_NAME).symlink_to(elsewhere)
+    (course.root / "submitted" / "dangling" / TINY_NAME).symlink_to("nowhere")
+    put(course.root / "submitted" / "file" / TINY_NAME, "I am a file")
     for student in ("a\nb", "\x1b[31mred", "-rf"):
-        (course.root / "submitted" / student / TINY.name).mkdir()
+        (course.root / "submitted" / student / TINY_NAME).mkdir()
     with pytest.raises(NotSaved) as told:
-        autograde_class(TINY, fake_grade_all)
+        autograde_class(course.tiny, fake_grade_all)
     assert str(told.value).isprintable()
     assert all(name in str(told.value) for name in ("linked (", "file (", "dangling (", "a?b (", "?[31mred (", "-rf ("))
     assert course.result("zoe").score == 3.3
@@ -224,6 +224,6 @@ def test_the_names_of_misnamed_notebooks_stay_on_one_line(course):
     """The student reads what was found instead, in a result that can be written."""
     folder = course.submit("ada", RIGHT).parent
     course.submission("ada").rename(folder / "a\nb\udce9<script>.ipynb")
-    (marked,) = autograde_class(TINY, fake_grade_all)
+    (marked,) = autograde_class(course.tiny, fake_grade_all)
     assert "found a?b?<script>.ipynb" in marked.result.error
     assert "<script>.ipynb" not in course.feedback("ada")

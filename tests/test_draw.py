@@ -1,9 +1,9 @@
-"""autograder.grading.draw: random inputs that repeat, and that have what graders rely on."""
+"""autograder.testing.draw: random inputs that repeat, and that have what graders rely on."""
 
 import pytest
 import torch
 
-from autograder.grading.draw import Draw
+from autograder.testing.draw import Draw
 
 
 def test_same_seed_same_inputs():
@@ -25,10 +25,15 @@ def test_torch_seed_is_left_alone():
 
 
 def test_bytes_and_text_are_seeds():
-    """A seed may be bytes; `public` is remembered."""
+    """A seed may be bytes."""
     assert Draw(b"a").integer(0, 10**9) == Draw("a").integer(0, 10**9)
-    assert Draw("a", public=True).public
-    assert not Draw("a").public
+
+
+def test_inputs_are_public_where_no_seeds_of_hidden_data_are_given():
+    """Else they are hidden, and each data set has a seed of its own."""
+    assert Draw("a").public and Draw("a").hidden_seed("rows") is None
+    hidden = Draw("a", hidden_seeds=len)
+    assert not hidden.public and [hidden.hidden_seed(name) for name in ("rows", "words!")] == [4, 6]
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (2, 3, 4, 6), (9,), (3, 1, 2)])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
-from autograder.grading.in_process import without_accelerator
-from autograder.misconceptions.bank import wrong_versions
+from autograder.bank.versions import wrong_versions
+from autograder.testing.in_process import without_accelerator
 from autograder.verify.trial import find, plain
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 
 EMPTY = {
     "simple-tokenizer-does-nothing": ("test_tokenize", "test_tokenize_length", "test_decode"),

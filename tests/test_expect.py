@@ -1,12 +1,12 @@
-"""autograder.grading.expect: what a grader's checks let through, and what their messages hold."""
+"""autograder.testing.expect: what a grader's checks let through, and what their messages hold."""
 
 import math
 
 import pytest
 import torch
 
-from autograder.grading import expect
-from autograder.grading.expect import Mistake
+from autograder.testing import expect
+from autograder.testing.expect import Mistake
 from autograder.worker.wire import Opaque
 
 SYMPTOM, CAUSE = "The output is wrong.", "Look at the scaling."

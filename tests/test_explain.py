@@ -1,7 +1,6 @@
 """One hidden test again, for the instructor: the grading's own inputs, found, expected, and the verdict."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import jupytext
@@ -10,16 +9,19 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from autograder import assignments
 from autograder.cli import app
-from autograder.commands.explain import WARNING, explain
-from autograder.diagnosis.replay import Failure
-from autograder.grading.draw import Draw
-from autograder.grading.run import grade_notebook
+from autograder.commands.explain import _recorded, _submission
+from autograder.course.assignment import Assignment
+from autograder.course.course import VARIABLE
+from autograder.datasets.secret import derive
+from autograder.diagnosis.sketch import Failure
+from autograder.grading.grade import grade_notebook
+from autograder.reporting.explained import WARNING
+from autograder.reporting.rerun import Replayed, replay_test
 from autograder.reporting.values import difference, shown
+from autograder.testing.draw import Draw
 from autograder.worker.wire import Handle, Opaque
-from data.secret import derive
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, lay_out, notebook
+from tests.toy_course import DOUBLE, QUADRUPLE, declare, lay_out, notebook, toy_in
 
 LAYER = """
 class Double(torch.nn.Module):
@@ -34,7 +36,7 @@ MORE = '''"""More hidden tests of the toy assignment."""
 
 import pytest
 
-from autograder.grading import expect
+from autograder.testing import expect
 
 
 @pytest.mark.points(1, cell="double")
@@ -58,14 +60,14 @@ def test_quadruple_values_of_zero(student):
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tier: str) -> Path:
     """The toy course with a layer and a parametrised test, and a secret of its own."""
     lay_out(tmp_path)
-    toy = replace(TOY)  # references are kept by assignment
-    monkeypatch.setattr(assignments, "ROOT", tmp_path)
-    monkeypatch.setitem(assignments.ASSIGNMENTS, "toy", toy)
+    toy = toy_in(tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.setenv("COURSE_SECRET_FILE", str(tmp_path / ".course-secret"))
     jupytext.write(
         notebook(double=DOUBLE + LAYER, quadruple=QUADRUPLE), toy.source.with_suffix(".py"), fmt="py:percent"
     )
     (toy.graders / "test_more.py").write_text(MORE)
+    declare(tmp_path, double=5, quadruple=4)
     return tmp_path
 
 
@@ -73,10 +75,15 @@ def submit(course: Path, student: str, *, graded: bool = True, **answers: str) -
     path = course / "submitted" / student / "toy" / "toy.ipynb"
     path.parent.mkdir(parents=True)
     nbformat.write(notebook(**answers), path)
-    derive("toy")  # makes the secret, as set-up does
+    derive(course, "toy")  # makes the secret, as set-up does
     if graded:
-        result = grade_notebook(path, assignments.ASSIGNMENTS["toy"]).result
+        result = grade_notebook(path, toy_in(course)).result
         result.write(course / "results" / "toy" / f"{student}.json")
+
+
+def replayed_for(student: str, test: str, assignment: Assignment) -> Replayed:
+    """What the command prints."""
+    return replay_test(assignment, _submission(student, assignment), test, _recorded(assignment, student), "auto")
 
 
 def told(*arguments: str) -> tuple[int, str]:
@@ -88,9 +95,9 @@ def told(*arguments: str) -> tuple[int, str]:
 def test_the_inputs_are_those_of_the_grading(course):
     """Drawn from the course secret: not the public ones, and the same each time."""
     submit(course, "ben", double="def double(x):\n    return 3 * x")
-    replayed = explain("ben", "test_double_values", None, "auto")
+    replayed = replayed_for("ben", "test_double_values", toy_in(course))
     (step,) = replayed.steps
-    hidden = Draw(f"toy/test_double_values/{derive('toy/test_double_values')}").normal(3)
+    hidden = Draw(f"toy/test_double_values/{derive(course, 'toy/test_double_values')}").normal(3)
     assert torch.equal(step.fields["args"][0], hidden)
     assert not torch.equal(step.fields["args"][0], Draw("toy/test_double_values").normal(3))
     assert torch.allclose(step.found, 3 * hidden) and torch.allclose(step.expected, 2 * hidden)
@@ -155,11 +162,12 @@ def test_a_submission_without_a_result_is_replayed(course):
 def test_upstream_marks_of_the_grading_are_known_to_the_test(course):
     """Tests that look at them see those of the record, though they run alone."""
     body = "    assert student.upstream_full() == (student.call('quadruple', 1) == 4)\n"
-    (assignments.ASSIGNMENTS["toy"].graders / "test_full.py").write_text(
+    declare(course, double=5, quadruple=5)
+    (toy_in(course).graders / "test_full.py").write_text(
         f"import pytest\n\n\n@pytest.mark.points(1, cell='quadruple')\ndef test_full(student):\n{body}"
     )
     submit(course, "ben", double="def double(x):\n    return 3 * x", quadruple=QUADRUPLE)
-    assert explain("ben", "test_full", None, "auto").finding.passed
+    assert replayed_for("ben", "test_full", toy_in(course)).finding.passed
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from nbformat import NotebookNode
 from nbgrader.utils import determine_grade
 
 from autograder.feedback.cells import BANNER_ID, NOT_RERUN, attach_feedback, feedback_outputs
-from autograder.grading.result import CellOutcome, Result
-from autograder.grading.result import TestOutcome as Outcome
+from autograder.results.result import CellOutcome, Result
+from autograder.results.result import TestOutcome as Outcome
 
 FAILED = Outcome(
     "t", "A masked key has weight 0", "failed", 3, 0, "It has <b>weight</b>.\nLikely cause: `softmax` first"

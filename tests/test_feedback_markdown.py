@@ -1,18 +1,19 @@
 """Markdown that a student may have written, as HTML."""
 
 import base64
+import html as html_module
 import re
 import time
 
+import html5lib  # the standard's parser
 import nbformat
 import pytest
-from bleach._vendor import html5lib  # the standard's parser, which bleach brings along
 from bs4 import BeautifulSoup
 from test_feedback_clean import JPEG, png
 
-from autograder.assignments import ROOT
 from autograder.feedback import formulas
 from autograder.feedback.markdown import safe_html
+from tests.checkout import ROOT
 
 VECTORS = [
     "<script>alert(1)</script>",
@@ -109,6 +110,32 @@ VECTORS = [
     '<div><a href="https://ok.example/\n\n$x > y$\n\n<div title="">x</a>',
     "<style>$x$</style><svg><style>$x$<img src=x onerror=alert(1)></style></svg>",
     "<table>$x$<tr>$\\text{<table><td>}$<td>$$x$$</table>",
+    # what reads as a tag of ours or of nobody's once it is decoded, closed or moved
+    f'<a title="<summary><table>" href=#a>x</a><img alt="<table>" src="data:image/png;base64,{png()}">',
+    '<img alt="x><script>alert(1)</script><img src=" title="><b onclick=alert(1)>">',
+    "<img alt='x> src=' onerror=alert(1)><img alt='&gt;&lt;img src=x onerror=alert(1)&gt;'>",
+    "<math><annotation-xml encoding='text/html'><svg><style><!--</style><img title='--><img src=x onerror=alert(1)>'>",
+    "<svg><foreignObject><math><mi><mglyph><svg><mtext><textarea><path id='</textarea><img onerror=alert(1) src=1>'>",
+    "<svg><desc><math><mtext></svg><img src=x onerror=alert(1)></mtext></math></desc>",
+    "<svg><a xlink:href=javascript:alert(1)><text>x</text></a><use xlink:href='data:image/svg+xml,<svg/>#x'/></svg>",
+    "<svg><set attributeName=href to=javascript:alert(1)><animate attributeName=href values=javascript:alert(1)></svg>",
+    "<math href=javascript:alert(1)><mi xlink:href=javascript:alert(1)>x</mi></math>",
+    "<noscript><!--</noscript><img src=x onerror=alert(1)>--></noscript>",
+    "<template><template shadowrootmode=open><img src=x onerror=alert(1)></template></template>",
+    "<!-- --!><img src=x onerror=alert(1)> --><!--><!---><b>x</b>",
+    "<xmp><p title='</xmp><img src=x onerror=alert(1)>'></xmp><plaintext><img src=x onerror=alert(1)>",
+    "<listing>&lt;img onerror=alert(1) src=x&gt;</listing><noembed><img src=x onerror=alert(1)></noembed>",
+    "<table><caption><svg><style></caption><p title='</style></svg><img src=x onerror=alert(1)>'></table>",
+    "<b OnClIcK=alert(1) ONMOUSEOVER=alert(1) on\nload=alert(1) onx\0=alert(1)>x</b><b/onclick=alert(1)>x</b>",
+    "<button formaction=javascript:alert(1) form=f>x</button><input type=image src=//evil.example formaction=//evil.example>",
+    "<meta http-equiv='Refresh' content='0;URL=javascript:alert(1)'><MeTa hTTp-eQUiv=set-cookie content=x>",
+    "<a href='&#x6A;avascript&colon;alert(1)'>x</a><a href='java&NewLine;script:alert(1)'>x</a><a href='\x01javascript:alert(1)'>x</a>",
+    "<a href='https:evil.example' target=_top download=x>x</a><a href='data:text/html,<script>alert(1)</script>'>x</a>",
+    "<p style='text-align:left/**/;pos\\69tion:fixed'>x</p><p style='text-align:left;}*{position:fixed'>x</p>",
+    "<p style='text-align:url(//evil.example)'>x</p><p style='&#116;ext-align:center;width:url(//evil.example)'>x</p>",
+    "<div is=x-y slot=s part=p popover contenteditable tabindex=1 accesskey=x data-toggle=modal data-target=#x>x</div>",
+    "<details open=javascript:alert(1) name=x><summary id=y onclick=alert(1)>x</summary>x</details>",
+    "<ol start='9999999'><li value=9><img width='1e9' height='100%' src='data:image/png;base64,'></ol>",
 ]
 MATHML = "{http://www.w3.org/1998/Math/MathML}"
 ADDRESSES = ("src", "srcset", "href", "action", "data", "poster", "background", "xlink:href", "formaction", "srcdoc")
@@ -132,6 +159,7 @@ def assert_harmless(html: str) -> None:
                 picture = element.name == "img" and text.startswith("data:image/")
                 assert picture or (element.name == "a" and text.startswith(("http", "mailto:", "#"))), html
                 assert "svg" not in text, html
+            assert name != "open" or not text, html
             if name == "style":
                 assert "url" not in text and "position" not in text, html
             if name == "class":
@@ -169,6 +197,35 @@ def test_an_answer_keeps_its_form():
     assert page.find("span", class_="k").get_text() == "for"
 
 
+def test_tables_have_lines_and_summaries_a_marker():
+    """Nbgrader's page has no styles for bare ones; a text cannot have that markup put into an attribute of its own."""
+    page = BeautifulSoup(safe_html("| a |\n|---|\n| b |\n\n<table><tr><td>c</td></tr></table>"), "html.parser")
+    assert [table["class"][1] for table in page.find_all("table")] == ["table-bordered"] * 2
+    assert "<summary>▸ more" in html_module.unescape(safe_html("<details><summary>more</summary>x</details>"))
+    page = BeautifulSoup(safe_html("<a href=#a title='<table> <summary> <img alt=x>'>x</a>"), "html.parser")
+    assert page.a["title"] == "<table> <summary> <img alt=x>" and page.a.get_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("style", "kept"),
+    [("text-align:right", "text-align:right"), ("color:red; Text-Align : center", "text-align:center"),
+     ("text-align:left;background:url(x)", "text-align:left"), ("text-align:url(x)", None),
+     ("text-align:left/**/", None), ("--text-align:left", None), ("text-align:left!important", None)],
+)  # fmt: skip
+def test_of_styles_the_alignment_remains(style, kept):
+    """In our own words; markdown's tables set it."""
+    page = BeautifulSoup(safe_html(f'<div style="{style}">x</div>'), "html.parser")
+    assert page.div.get("style") == kept
+
+
+def test_tags_that_may_not_stand_are_shown_as_text():
+    """`List<int>` in an answer is no markup, and nothing of an answer is lost."""
+    source = "a List<int> b </int> <Foo x='1'> <aside>c</aside> <script>d</script> 1 <2 <- <b>bold</b>"
+    page = BeautifulSoup(safe_html(source), "html.parser")
+    assert page.get_text().strip() == source.replace("<b>", "").replace("</b>", "")
+    assert [element.name for element in page.find_all(True)] == ["p", "b"]
+
+
 def test_attached_pictures_are_shown_and_others_named():
     """A missing attachment must not keep the page from being made, as it does in nbconvert."""
     attachments = {"a.png": {"image/png": png()}, "b.jpg": {"image/jpeg": JPEG}, "c.svg": {"image/svg+xml": "x"}}
@@ -184,6 +241,7 @@ def test_a_picture_inside_raw_html_is_checked_too():
     assert "src=" in safe_html(f"<img src='data:image/png;base64,{png()}'>")
     for refused in (f"data:image/png;base64,{png(100_000, 100_000)}", "https://evil.example/x.png"):
         assert "[picture not shown]" in safe_html(f"a <img src='{refused}' alt=x> b")
+        assert "[picture not shown]" in safe_html(f"a <img src='{refused}' alt='> src='> b")
 
 
 def test_a_picture_that_a_text_names_very_often_is_shown_a_few_times():

@@ -14,8 +14,8 @@ from traitlets.config import Config
 
 from autograder.feedback import page as page_module
 from autograder.feedback.page import feedback_page, rendering_config
-from autograder.grading.result import CellOutcome, Result
-from autograder.grading.result import TestOutcome as Outcome
+from autograder.results.result import CellOutcome, Result
+from autograder.results.result import TestOutcome as Outcome
 
 TEST = {"grade": True, "solution": False, "locked": True, "task": False, "grade_id": "a-tests", "points": 3}
 ANSWER = TEST | {"solution": True, "locked": False, "grade_id": "q1", "points": 2}

@@ -3,14 +3,13 @@
 import gc
 import sys
 
-import pytest
 import torch
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS
-from autograder.grading.in_process import without_accelerator
+from autograder.testing.in_process import without_accelerator
 from autograder.verify.trial import find
 from tests.attack_tools import findings
-from tests.toy_course import toy_course  # noqa: F401
+from tests.this_course import TRANSFORMER_FUNDAMENTALS
+from tests.toy_course import toy, toy_course  # noqa: F401
 
 HUGE = "def double(x):\n    return torch.zeros(10 * 2**20, dtype=torch.uint8)"
 
@@ -34,10 +33,9 @@ def test_after_a_trial():
     assert all(one.__traceback__ is None for f in found for one in chain(f.error))
 
 
-@pytest.mark.usefixtures("toy_course")
-def test_after_grading():
+def test_after_grading(toy, tier):
     """Under pytest: tests that failed on 10 MB each hold nothing of it."""
-    found = findings("namespaces", double=HUGE, quadruple=HUGE.replace("double", "quadruple"))
+    found = findings(toy, tier, double=HUGE, quadruple=HUGE.replace("double", "quadruple"))
     errors = [f.error for f in found.values()]
     assert None not in errors and len(errors) == 3
     assert all(one.__traceback__ is None for error in errors for one in chain(error))

@@ -9,12 +9,13 @@ from typing import Any
 import nbformat
 import pytest
 
+from autograder.course.assignment import Assignment
 from autograder.feedback.page import feedback_page
-from autograder.grading.result import Result
-from autograder.grading.run import grade_notebook
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.grading.grade import grade_notebook
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, rebuild
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course  # noqa: F401
+from autograder.results.result import Result
+from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course  # noqa: F401
 
 NOTEBOOKS = 200
 GRADED_FOR_REAL = 6
@@ -86,10 +87,10 @@ def corrupted(number: int) -> bytes:
     return json.dumps(changed_tree(solved(), chance, chance.choice((0.003, 0.01, 0.03, 0.1)))).encode()
 
 
-def prepared(path: Path) -> nbformat.NotebookNode | str:
+def prepared(path: Path, assignment: Assignment) -> nbformat.NotebookNode | str:
     """The notebook that would be graded, or the reason why none would be."""
     try:
-        return rebuild(notebook(), read_submission(path), TOY).notebook
+        return rebuild(notebook(), read_submission(path), assignment).notebook
     except (Unreadable, WrongNotebook) as refusal:
         return str(refusal)
 
@@ -111,26 +112,26 @@ def check(found: nbformat.NotebookNode | str) -> None:
     assert "Graded automatically" in page
 
 
-def test_two_hundred_corrupted_notebooks_can_be_graded_or_are_refused(tmp_path):
+def test_two_hundred_corrupted_notebooks_can_be_graded_or_are_refused(toy, tmp_path):
     """Nothing but a refusal is raised; locked cells are as released; page and file can be written; both ends occur."""
     path = tmp_path / "ada.ipynb"
     ends = []
     for number in range(NOTEBOOKS):
         path.write_bytes(corrupted(number))
-        found = prepared(path)
+        found = prepared(path, toy)
         check(found)
         ends.append(isinstance(found, str))
     assert NOTEBOOKS // 10 < sum(ends) < NOTEBOOKS * 9 // 10
 
 
-def test_reading_corrupted_notebooks_leaves_no_memory_behind(tmp_path):
+def test_reading_corrupted_notebooks_leaves_no_memory_behind(toy, tmp_path):
     """A second round over the same files keeps less than a megabyte."""
     path = tmp_path / "ada.ipynb"
     kept = []
     for _ in range(2):
         for number in range(0, NOTEBOOKS, 2):
             path.write_bytes(corrupted(number))
-            prepared(path)
+            prepared(path, toy)
         if not tracemalloc.is_tracing():
             tracemalloc.start()
         kept.append(tracemalloc.get_traced_memory()[0])
@@ -138,16 +139,16 @@ def test_reading_corrupted_notebooks_leaves_no_memory_behind(tmp_path):
     assert kept[1] - kept[0] < 2**20
 
 
-@pytest.mark.usefixtures("toy_course", "tier")
-def test_some_of_them_through_real_grading(tmp_path):
+@pytest.mark.usefixtures("tier")
+def test_some_of_them_through_real_grading(toy, tmp_path):
     """From file to result, in the sandbox: graded or could-not-run, all cells there, the score within its bounds."""
     path = tmp_path / "ada.ipynb"
     left = GRADED_FOR_REAL
     for number in range(NOTEBOOKS):
         path.write_bytes(corrupted(number))
-        if isinstance(prepared(path), str):
+        if isinstance(prepared(path, toy), str):
             continue
-        result = grade_notebook(path, TOY).result
+        result = grade_notebook(path, toy).result
         assert set(result.cells) == {"double-tests", "quadruple-tests"}
         assert 0 <= result.score <= result.max_score == 6 and result.status == "graded"
         left -= 1

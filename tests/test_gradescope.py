@@ -8,13 +8,13 @@ import zipfile
 
 import pytest
 
-from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
-from autograder.commands.gradescope import write_package
+from autograder.commands.gradescope import gradescope
+from autograder.datasets.download import cache_folder
 from autograder.gradescope.results import nothing_to_grade, results
-from autograder.grading.graded import declared_points
-from autograder.grading.result import CellOutcome, Result, TestOutcome
-from data.download import cache_folder
+from autograder.notebooks.released import declared_points
+from autograder.results.result import CellOutcome, Result, TestOutcome
 from tests.checkout import ROOT
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 
 TF = TRANSFORMER_FUNDAMENTALS
 NO_NAMESPACES = """
@@ -27,7 +27,7 @@ bubblewrap.executable = lambda: None
 def package(tmp_path_factory):
     """The zip for transformer-fundamentals."""
     path = tmp_path_factory.mktemp("gradescope") / "autograder.zip"
-    write_package(TF.name, path, quiet=True)
+    gradescope(TF.name, path, quiet=True)
     return path
 
 

@@ -8,21 +8,22 @@ import nbformat
 import pytest
 
 from autograder import limits
-from autograder.grading.result import Result
-from autograder.grading.run import grade_notebook
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course, with_cell  # noqa: F401
+from autograder.faults import GraderFault
+from autograder.grading.grade import grade_notebook
+from autograder.results.result import Result
+from tests.toy_course import DOUBLE, QUADRUPLE, declare, notebook, toy, toy_course, with_cell  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course", "tier")
 
 
 @pytest.fixture
-def graded(tmp_path):
+def graded(tmp_path, toy):
     """Grade a notebook as a file called ada.ipynb."""
 
     def grade(given, **how):
         path = tmp_path / "ada.ipynb"
         path.write_text(given if isinstance(given, str) else nbformat.writes(given))
-        return grade_notebook(path, TOY, **how)
+        return grade_notebook(path, toy, **how)
 
     return grade
 
@@ -31,12 +32,12 @@ def outcomes(result):
     return {t.name: t for cell in result.cells.values() for t in cell.tests}
 
 
-def test_a_right_notebook_gets_everything(graded):
+def test_a_right_notebook_gets_everything(graded, tier):
     """Full points, no message, and the points of the tests add up."""
     result = graded(notebook(double=DOUBLE, quadruple=QUADRUPLE)).result
     assert (result.status, result.score, result.max_score) == ("graded", 6, 6)
     assert all(t.status == "passed" and t.earned == t.points and not t.message for t in outcomes(result).values())
-    assert result.tier == "namespaces"
+    assert result.tier == tier
 
 
 def test_a_blank_notebook_gets_nothing_and_is_told_so(graded):
@@ -248,7 +249,7 @@ def test_results_survive_their_file(graded, tmp_path):
     assert Result.from_json((tmp_path / "one.json").read_text()) == result
 
 
-def test_experiments_keep_the_students_outputs(graded, toy_course):  # noqa: F811
+def test_experiments_keep_the_students_outputs(graded, toy_course):
     """A cell tagged as an experiment is kept as the student ran it: its figures are what the marker reads."""
     release = toy_course / "release" / "toy" / "toy.ipynb"
     before = release.read_text()
@@ -273,3 +274,44 @@ def test_what_else_is_installed_has_no_say(graded, tmp_path, monkeypatch):
     (tmp_path / "lying_about-1.0.dist-info" / "entry_points.txt").write_text("[pytest11]\nlies = lying_about\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert graded(notebook(double=DOUBLE, quadruple=QUADRUPLE)).result.score == 6
+
+
+@pytest.mark.parametrize(
+    ("points", "says"),
+    [
+        ({"double": 4}, "double are worth 3 points and its test cell 4"),
+        ({"quadruple": 2.5}, "quadruple are worth 3 points and its test cell 2.5"),
+        ({"double": 2, "quadruple": 4}, "double are worth 3 points and its test cell 2"),
+    ],
+)
+def test_hidden_tests_are_worth_what_the_release_says_or_nothing_is_graded(graded, toy_course, points, says):
+    """Too many, too few, or as many in all: no result says other points than the notebook that students have."""
+    declare(toy_course, **points)
+    try:
+        with pytest.raises(GraderFault, match=f"the hidden tests of {says}"):
+            graded(notebook(double=DOUBLE, quadruple=QUADRUPLE))
+    finally:
+        declare(toy_course, double=3, quadruple=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("test_lost", lambda text: text[: text.index("@pytest.mark.points(3")], "quadruple are worth 0 points and its"),
+        ("test_no_import", lambda text: f"{text}\nimport no_such_module\n", "no_such_module"),
+        ("test_no_such_cell", lambda text: text.replace('cell="quadruple"', 'cell="triple"'), "triple"),
+    ],
+)
+def test_a_component_whose_hidden_tests_are_lost_is_no_zero(graded, toy, tmp_path, name, change, says):
+    """Gone, not to be imported, or of a cell that there is not: grading stops."""
+    module = toy.graders / "test_toy.py"
+    changed = toy.graders / f"{name}.py"  # a name of its own, since a process imports a module once
+    changed.write_text(change(module.read_text()))
+    module.rename(tmp_path / "kept.py")
+    try:
+        with pytest.raises((GraderFault, KeyboardInterrupt)) as caught:  # the latter would end the tests, too
+            graded(notebook(double=DOUBLE, quadruple=QUADRUPLE))
+        assert caught.type is GraderFault and says in str(caught.value)
+    finally:
+        (tmp_path / "kept.py").rename(module)
+        changed.unlink()

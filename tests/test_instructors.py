@@ -1,7 +1,6 @@
 """The instructors' page is true, and editing one exercise changes that exercise alone."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,13 +8,13 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder import assignments
+from autograder.collecting.arrivals import extensions
 from autograder.collecting.roster import read_roster
+from autograder.course.assignment import Assignment
 from autograder.nbgrader_plugin.gradebook import GradebookDiffers, database_url, ensure_gradebook
-from autograder.nbgrader_plugin.late import extensions
 from autograder.notebooks.build import build_release, build_solution
 from tests.checkout import ROOT
-from tests.small_course import CELLS, SMALL, change_text, make_course, silent
+from tests.small_course import CELLS, change_text, make_course, silent
 
 PAGE = (ROOT / "docs" / "instructors.md").read_text()
 BLOCKS = [block.strip("\n") for block in re.findall(r"(?:^    .+\n)+", PAGE, re.M)]
@@ -55,18 +54,16 @@ def test_files_that_the_page_shows_are_read(tmp_path):
 
 
 @pytest.fixture
-def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copied small course, released and solved."""
-    make_course(tmp_path, monkeypatch)
-    monkeypatch.setitem(assignments.ASSIGNMENTS, SMALL.name, SMALL)
-    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
-    rebuild()
-    return tmp_path
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assignment:
+    """The assignment of a small course, released and solved."""
+    small = make_course(tmp_path, monkeypatch)
+    rebuild(small)
+    return small
 
 
-def rebuild() -> None:
-    build_release(SMALL, progress=silent)
-    build_solution(SMALL, execute=False, progress=silent)
+def rebuild(course: Assignment) -> None:
+    build_release(course, progress=silent)
+    build_solution(course, execute=False, progress=silent)
 
 
 def cells(path: Path) -> dict[str, str]:
@@ -82,59 +79,61 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 def test_editing_one_exercise_changes_that_exercise_alone(course, submitted):
     """Task and solution, then its quick check: the same cells change in release and solution, and nothing beside."""
     if submitted:
-        submit()
-    before, solved = cells(SMALL.release), cells(SMALL.solution)
-    others = {p: p.read_bytes() for p in SMALL.release.parent.rglob("*") if p.is_file() and p != SMALL.release}
-    change_text(SMALL, '"""The arithmetic mean."""', '"""The arithmetic mean, nan for no numbers."""')
-    change_text(SMALL, "return total / len(numbers)", "return total / len(numbers) if numbers else float('nan')")
-    rebuild()
-    after, solved_after = cells(SMALL.release), cells(SMALL.solution)
+        submit(course)
+    before, solved = cells(course.release), cells(course.solution)
+    others = {p: p.read_bytes() for p in course.release.parent.rglob("*") if p.is_file() and p != course.release}
+    change_text(course, '"""The arithmetic mean."""', '"""The arithmetic mean, nan for no numbers."""')
+    change_text(course, "return total / len(numbers)", "return total / len(numbers) if numbers else float('nan')")
+    rebuild(course)
+    after, solved_after = cells(course.release), cells(course.solution)
     assert changed(before, after) == changed(solved, solved_after) == {"mean"}
     assert "nan for no numbers" in after["mean"] and "float('nan')" not in after["mean"]
     assert "float('nan')" in solved_after["mean"]
-    change_text(SMALL, "assert mean([1, 3]) == 2", "assert mean([1, 5]) == 3")
-    rebuild()
-    assert changed(after, cells(SMALL.release)) == changed(solved_after, cells(SMALL.solution)) == {"mean-tests"}
-    assert {p: p.read_bytes() for p in SMALL.release.parent.rglob("*") if p.is_file() and p != SMALL.release} == others
+    change_text(course, "assert mean([1, 3]) == 2", "assert mean([1, 5]) == 3")
+    rebuild(course)
+    assert changed(after, cells(course.release)) == changed(solved_after, cells(course.solution)) == {"mean-tests"}
+    assert {
+        p: p.read_bytes() for p in course.release.parent.rglob("*") if p.is_file() and p != course.release
+    } == others
     if submitted:
-        ensure_gradebook(SMALL)
-        assert marks() == {"double-tests": (3.0, 1.0), "mean-tests": (2.0, None), "q1-why": (2.0, 1.5)}
+        ensure_gradebook(course, database_url(course.root))
+        assert marks(course) == {"double-tests": (3.0, 1.0), "mean-tests": (2.0, None), "q1-why": (2.0, 1.5)}
 
 
-def submit() -> None:
+def submit(course: Assignment) -> None:
     """A submission in the gradebook, with two marks of a person."""
-    ensure_gradebook(SMALL)
-    with Gradebook(database_url(assignments.ROOT)) as gradebook:
+    ensure_gradebook(course, database_url(course.root))
+    with Gradebook(database_url(course.root)) as gradebook:
         gradebook.add_student("ada")
-        gradebook.add_submission(SMALL.name, "ada")
+        gradebook.add_submission(course.name, "ada")
         for cell, mark in (("double-tests", 1.0), ("q1-why", 1.5)):
-            gradebook.find_grade(cell, SMALL.stem, SMALL.name, "ada").manual_score = mark
+            gradebook.find_grade(cell, course.stem, course.name, "ada").manual_score = mark
         gradebook.db.commit()
 
 
-def marks() -> dict[str, tuple[float, float | None]]:
+def marks(course: Assignment) -> dict[str, tuple[float, float | None]]:
     """Points of each cell, and the mark that a person gave."""
-    with Gradebook(database_url(assignments.ROOT)) as gradebook:
-        grades = gradebook.find_submission_notebook(SMALL.stem, SMALL.name, "ada").grades
+    with Gradebook(database_url(course.root)) as gradebook:
+        grades = gradebook.find_submission_notebook(course.stem, course.name, "ada").grades
         return {grade.name: (grade.max_score, grade.manual_score) for grade in grades}
 
 
 def test_new_points_reach_the_gradebook_and_marks_stay(course):
     """Also after submissions have come in."""
-    submit()
+    submit(course)
     cell = next(c for c in CELLS if "double-tests" in c)
-    change_text(SMALL, cell, cell.replace('"points": 3', '"points": 4'))
-    rebuild()
-    ensure_gradebook(SMALL)
-    assert marks()["double-tests"] == (4.0, 1.0)
+    change_text(course, cell, cell.replace('"points": 3', '"points": 4'))
+    rebuild(course)
+    ensure_gradebook(course, database_url(course.root))
+    assert marks(course)["double-tests"] == (4.0, 1.0)
 
 
 def test_a_cell_with_marks_cannot_go(course):
     """One line, and the gradebook stays as it was."""
-    submit()
-    before = marks()
-    change_text(SMALL, '"grade_id": "q1-why"', '"grade_id": "q1-because"')
-    rebuild()
+    submit(course)
+    before = marks(course)
+    change_text(course, '"grade_id": "q1-why"', '"grade_id": "q1-because"')
+    rebuild(course)
     with pytest.raises(GradebookDiffers, match="q1-why"):
-        ensure_gradebook(SMALL)
-    assert marks() == before
+        ensure_gradebook(course, database_url(course.root))
+    assert marks(course) == before

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
 
+from autograder.course.course import VARIABLE
 from tests.toy_course import DOUBLE, QUADRUPLE, lay_out, notebook
 
 pytestmark = [
@@ -45,9 +46,9 @@ class Class:
         self.path(student).write_text(nbformat.writes(given) + ("" if endless else " " * 2000))
 
     def start(self) -> subprocess.Popen[bytes]:
-        surroundings = {"TOY_COURSE": self.root, "COURSE_SECRET_FILE": self.root / "secret", "PYTHONPATH": REPOSITORY}
+        surroundings = {VARIABLE: self.root, "COURSE_SECRET_FILE": self.root / "secret", "PYTHONPATH": REPOSITORY}
         return subprocess.Popen(
-            [sys.executable, REPOSITORY / "tests" / "toy_program.py", *self.command, "--execute", "all"],
+            [sys.executable, "-m", "autograder", *self.command, "--execute", "all"],
             cwd=self.root,
             env=os.environ | {name: str(value) for name, value in surroundings.items()},
             stderr=self.said.open("wb"),

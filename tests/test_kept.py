@@ -9,14 +9,14 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from autograder import assignments
+from autograder.batch import digest
+from autograder.batch.digest import course_digest, grading_digest, submission_digest
+from autograder.batch.many import Settings, grade_one
+from autograder.batch.unchanged import earlier_result, longest_first, still_holds
 from autograder.cli import app
-from autograder.grading import digest
-from autograder.grading.digest import course_digest, grading_digest, submission_digest
-from autograder.grading.kept import longest_first, read_result, still_holds
-from autograder.grading.many import Settings, grade_one
-from autograder.grading.result import CellOutcome, Result
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, lay_out, notebook
+from autograder.course.course import VARIABLE
+from autograder.results.result import CellOutcome, Result
+from tests.toy_course import DOUBLE, QUADRUPLE, lay_out, notebook, toy_in
 
 PLAIN = Result("toy", "ada.ipynb", "graded", 3.0, 6.0, 1.5, {"double-tests": CellOutcome(3.0, 3.0)}, tier="landlock")
 
@@ -26,9 +26,13 @@ def course(tmp_path, monkeypatch):
     """A toy course that a test may change, with a secret of its own."""
     lay_out(tmp_path / "course")
     monkeypatch.setenv("COURSE_SECRET_FILE", str(tmp_path / "secret"))
-    monkeypatch.setattr(assignments, "ROOT", tmp_path / "course")
-    monkeypatch.setitem(assignments.ASSIGNMENTS, "toy", TOY)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "course"))
     return tmp_path / "course"
+
+
+@pytest.fixture
+def toy(course):
+    return toy_in(course)
 
 
 @pytest.fixture
@@ -57,46 +61,50 @@ CHANGES = {
     "release": lambda course: put(course / "release/toy/toy.ipynb", "{}"),
     "release's data": lambda course: put(course / "release/toy/data/rows.tsv", "1"),
     "reference": lambda course: put(course / "source/toy/toy.py", "# other"),
+    "assignment's manifest": lambda course: put(course / "autograder/graders/toy/assignment.toml", "paragraphs = 2"),
+    "shared oracles": lambda course: put(course / "autograder/graders/oracles/drivers/gradients.py", "# other"),
+    "shared data sets": lambda course: put(course / "autograder/graders/data_sets/rows.py", "# other"),
     "lock": lambda course: put(course / "requirements.lock", "torch==9"),
-    "bank": lambda course: put(course / "package/misconceptions/toy/double.toml", "[a]"),
-    "fingerprints": lambda course: put(course / "package/misconceptions/toy/fingerprints.json", "{}"),
-    "grading code": lambda course: put(course / "package/grading/run.py", "# other"),
+    "bank": lambda course: put(course / "autograder/graders/toy/bank/double.toml", "[a]"),
+    "fingerprints": lambda course: put(course / "autograder/graders/toy/bank/fingerprints.json", "{}"),
+    "grading code": lambda course: put(course / "package/grading/grade.py", "# other"),
+    "code that runs tests": lambda course: put(course / "package/testing/expect.py", "# other"),
     "page code": lambda course: put(course / "package/feedback/clean.py", "# other"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_the_version_of_the_course_changes_with_everything_that_marks_depend_on(course, monkeypatch, change):
+def test_the_version_of_the_course_changes_with_everything_that_marks_depend_on(course, toy, monkeypatch, change):
     """Each kind of file once; and it stays where nothing has changed."""
     monkeypatch.setattr(digest, "PACKAGE", course / "package")
-    before = course_digest(TOY)
-    assert course_digest(TOY) == before
+    before = course_digest(toy)
+    assert course_digest(toy) == before
     change(course)
-    assert course_digest(TOY) != before
+    assert course_digest(toy) != before
 
 
-def test_the_version_of_the_course_changes_with_the_manifest_and_with_python_and_torch(course, tmp_path, monkeypatch):
+def test_the_version_of_the_course_changes_with_the_manifest_and_with_python_and_torch(toy, tmp_path, monkeypatch):
     """Data are pinned by the manifest; another torch rounds in another way."""
-    found = {course_digest(TOY)}
+    found = {course_digest(toy)}
     monkeypatch.setattr(digest, "FILES", (*digest.FILES[:-1], tmp_path / "secret-manifest"))
     put(tmp_path / "secret-manifest", "[other]")
-    found.add(course_digest(TOY))
+    found.add(course_digest(toy))
     monkeypatch.setattr(digest.platform, "python_version", lambda: "3.99")
-    found.add(course_digest(TOY))
+    found.add(course_digest(toy))
     monkeypatch.setattr(digest, "version", lambda package: f"{package} 99")
-    assert len(found | {course_digest(TOY)}) == 4
+    assert len(found | {course_digest(toy)}) == 4
 
 
-def test_the_rest_of_grading_is_secret_mode_and_model(course, tmp_path, monkeypatch):
+def test_the_rest_of_grading_is_secret_mode_and_model(course, toy, tmp_path, monkeypatch):
     """Another secret draws other hidden inputs; what stands beside the course changes nothing."""
-    found = {grading_digest(TOY, "definitions")}
+    found = {grading_digest(toy, "definitions")}
     put(course / "README.md", "other words")
-    assert grading_digest(TOY, "definitions") in found
-    found.add(grading_digest(TOY, "all"))
+    assert grading_digest(toy, "definitions") in found
+    found.add(grading_digest(toy, "all"))
     monkeypatch.setenv("COURSE_MODEL", "another")
-    found.add(grading_digest(TOY, "definitions"))
+    found.add(grading_digest(toy, "definitions"))
     (tmp_path / "secret").write_text("0" * 64)
-    assert len(found | {grading_digest(TOY, "definitions")}) == 4
+    assert len(found | {grading_digest(toy, "definitions")}) == 4
 
 
 def test_a_submission_is_its_bytes_its_name_and_what_it_is_graded_with(tmp_path, monkeypatch):
@@ -134,15 +142,15 @@ def test_a_second_run_keeps_what_still_holds(grade, tmp_path):
 
 
 @pytest.mark.usefixtures("tier")
-def test_a_refused_file_is_kept_and_a_grader_at_fault_is_not(grade, tmp_path, monkeypatch):
+def test_a_refused_file_is_kept_and_a_grader_at_fault_is_not(course, grade, tmp_path, monkeypatch):
     """What the file alone decides stays; what may have been the machine's doing is tried again."""
     (tmp_path / "ada.ipynb").write_text("{ cut short")
     assert "unchanged" not in grade()
     assert "not JSON" in (again := grade()) and "(unchanged)" in again
     with monkeypatch.context() as patch:
-        patch.setattr("autograder.grading.run.grade_notebook", lambda *_, **how: 1 / 0)
+        patch.setattr("autograder.grading.grade.grade_notebook", lambda *_, **how: 1 / 0)
         assert "ZeroDivisionError" in grade("--force")
-        assert not grade_one(tmp_path / "ada.ipynb", Settings("toy")).lasting
+        assert not grade_one(tmp_path / "ada.ipynb", Settings(toy_in(course))).lasting
     assert "not JSON" in (now := grade()) and "unchanged" not in now
 
 
@@ -170,7 +178,7 @@ def test_a_result_that_is_none_is_ignored(grade, tmp_path, change):
     grade()
     path = tmp_path / "out" / "ada.json"
     path.write_text(change(json.loads(path.read_text())))
-    assert "unchanged" not in grade() and read_result(path).score == 6
+    assert "unchanged" not in grade() and earlier_result(path).score == 6
 
 
 def test_what_is_no_ordinary_file_is_no_result(tmp_path):
@@ -178,7 +186,7 @@ def test_what_is_no_ordinary_file_is_no_result(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(2**34)
-    assert [read_result(tmp_path / f"{name}.json") for name in ("pipe", "large", "none")] == [None, None, None]
+    assert [earlier_result(tmp_path / f"{name}.json") for name in ("pipe", "large", "none")] == [None, None, None]
 
 
 def test_a_result_holds_where_digest_and_tier_are_the_same():

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from autograder.faults import CannotStart
-from autograder.sandbox import bubblewrap, keeper, landlock, start
+from autograder.sandbox import bubblewrap, landlock, start, supervisor
 from autograder.sandbox.session import Session
 from autograder.sandbox.tiers import NoSandbox, choose
-from autograder.worker import landlock as rules
+from autograder.worker import landlock_rules as rules
 from autograder.worker import seccomp, syscalls
 from tests.attack_tools import said
 
@@ -57,7 +57,7 @@ def _fail(*_, **__):
 
 
 FAULTS = {
-    "keeper": (keeper, "__file__", "/nowhere/keeper.py"),
+    "supervisor": (supervisor, "__file__", "/nowhere/supervisor.py"),
     "process": (start, "_run", _fail),
     "rules": (landlock, "confinement", _fail),
     "program": (start, "_worker", lambda *_: ["/nowhere/python"]),
@@ -74,7 +74,7 @@ def test_a_start_that_fails_leaves_no_folder(fault, monkeypatch, tmp_path):
         Session("landlock")
     until = time.monotonic() + 30
     while list(tmp_path.glob("worker-*")) and time.monotonic() < until:
-        time.sleep(0.1)  # where there is a keeper, it removes the folder in the background
+        time.sleep(0.1)  # where there is a supervisor, it removes the folder in the background
     assert not list(tmp_path.glob("worker-*"))
 
 

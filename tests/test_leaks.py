@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_course import ANSWER, GRADER, RESERVE, SMALL, make_course, names, silent
 
-from autograder.assignments import ROOT, Assignment
+from autograder.course.assignment import Assignment
+from autograder.course.course import this_course
 from autograder.notebooks.build import build_release
 from autograder.notebooks.leaks import Leak, ReleaseRefused, find_leaks
+from tests.small_course import ANSWER, GRADER, RESERVE, SMALL_NAME, make_course, names, silent
 
 NOTEBOOK = "small_course.ipynb"
 SOLUTION_LINE = "shifted_to_the_left = number << 1  # one place to the left"
@@ -38,20 +39,20 @@ def plant(release: Path, change: Callable[[Cells], None]) -> list[Leak]:
     notebook = json.loads(path.read_text())
     change({cell["id"]: cell for cell in notebook["cells"]} | {"notebook": notebook})
     path.write_text(json.dumps(notebook))
-    return find_leaks(release, SMALL)
+    return find_leaks(release, this_course().named(SMALL_NAME))
 
 
 def add(release: Path, name: str, content: str | bytes) -> list[Leak]:
     path = release / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return find_leaks(release, SMALL)
+    return find_leaks(release, this_course().named(SMALL_NAME))
 
 
-def test_a_clean_release_has_no_leaks(release: Path) -> None:
+def test_a_clean_release_has_no_leaks(course: Assignment, release: Path) -> None:
     """What nbgrader makes of a good source is let through, scaffold, hints, data and README included."""
     (release / "data" / "README.md").write_text("# Data\n\nTwice the number. The arithmetic mean.\n")
-    assert find_leaks(release, SMALL) == []
+    assert find_leaks(release, course) == []
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_the_course_secret_is_found_and_not_repeated(course: Assignment, release
 @pytest.mark.parametrize(
     "path",
     [
-        str(ROOT / "data"),
+        "COURSE/data",
         sys.prefix,
         str(Path.home() / "notes"),
         "/home/ada/course",
@@ -225,8 +226,9 @@ def test_the_course_secret_is_found_and_not_repeated(course: Assignment, release
         "/root/x",
     ],
 )
-def test_machine_paths_are_found(release: Path, path: str) -> None:
-    """Checkout, environment and home folders, this machine's and others'."""
+def test_machine_paths_are_found(course: Assignment, release: Path, path: str) -> None:
+    """Course, environment and home folders, this machine's and others'."""
+    path = path.replace("COURSE", str(course.root))
     found = plant(release, lambda cells: cells["demo-rows"].update(source=[f"open({path!r})"]))
     assert {leak.where for leak in found} == {f"{NOTEBOOK}, cell demo-rows"}
     assert found[0].what.startswith("a path of a machine: ")
@@ -263,16 +265,16 @@ def test_unexpected_files_are_found(release: Path, name: str, what: str) -> None
     assert Leak(name, what) in add(release, name, "{}")
 
 
-def test_links_and_large_files_are_found(release: Path) -> None:
+def test_links_and_large_files_are_found(course: Assignment, release: Path) -> None:
     """A link leads out of the release, also a broken one; a file over 20 MB is no teaching material."""
-    (release / "source.txt").symlink_to(SMALL.source)
+    (release / "source.txt").symlink_to(course.source)
     (release / "nowhere").symlink_to("nothing-there")
     with (release / "large.txt").open("wb") as file:
         file.truncate(20 * 2**20 + 1)
-    assert [str(leak) for leak in find_leaks(release, SMALL)] == [
+    assert [str(leak) for leak in find_leaks(release, course)] == [
         "large.txt: larger than 20 MB",
         "nowhere: a link to nothing-there",
-        f"source.txt: a link to {SMALL.source}",
+        f"source.txt: a link to {course.source}",
     ]
 
 

@@ -6,10 +6,19 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from data import models
-from data.download import cache_folder
-from data.errors import DataError
-from data.models import ANSWER, MINILM, PROMPT, SMOLLM2, SMOLLM2_PARAMETERS, SUMS, check_smollm2, prepare_model
+from autograder.datasets import models
+from autograder.datasets.download import cache_folder
+from autograder.datasets.models import (
+    ANSWER,
+    MINILM,
+    PROMPT,
+    SMOLLM2,
+    SMOLLM2_PARAMETERS,
+    SUMS,
+    check_smollm2,
+    prepare_model,
+)
+from autograder.faults import DataError
 
 NAME = MINILM
 

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 from nbgrader.api import Gradebook
-from nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
 from autograder.cli import app
+from autograder.collecting.arrivals import BadArrivals
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.export import export_marks
 from autograder.nbgrader_plugin.gradebook import database_url
-from autograder.nbgrader_plugin.late import BadArrivals
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 
 
 def exported(course: Course) -> dict[str, dict[str, str]]:
     path = course.root / "marks.csv"
-    export_marks(path)
+    export_marks(path, course.root)
     with path.open(newline="", encoding="utf-8") as file:
         return {row["student"]: row for row in csv.DictReader(file)}
 
@@ -27,17 +27,17 @@ def test_each_student_has_a_row_with_sums_and_every_cell(course):
     course.submit("ada", RIGHT | {"q1-why": "Because."})
     course.submit("ben", {"double": RIGHT["double"], "q1-why": "Why?"})
     course.submit("cleo", {}).write_text("{ cut short")
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     with Gradebook(database_url(course.root)) as gradebook:
         for cell, mark in (("q1-why", 1.5), ("double-tests", 2.0)):
-            grade = gradebook.find_grade(cell, TINY.stem, TINY.name, "ada")
+            grade = gradebook.find_grade(cell, TINY_STEM, TINY_NAME, "ada")
             grade.manual_score, grade.needs_manual_grade = mark, False
         gradebook.add_student("dora")
         gradebook.db.commit()
     rows = exported(course)
     assert list(rows) == ["ada", "ben", "cleo", "dora"]
     wanted = {
-        "assignment": TINY.name, "status": "graded", "automatic": "0.3", "manual": "3.5", "total": "3.8",
+        "assignment": TINY_NAME, "status": "graded", "automatic": "0.3", "manual": "3.5", "total": "3.8",
         "max_score": "5.3", "to_be_marked": "0", "double-tests auto": "3.0", "double-tests manual": "2.0",
         "double-tests total": "2.0", "triple-tests auto": "0.3", "triple-tests manual": "", "q1-why auto": "",
         "q1-why manual": "1.5", "late_penalty": "0.0",
@@ -62,7 +62,7 @@ def test_each_student_has_a_row_with_sums_and_every_cell(course):
 def test_names_are_quoted_and_never_formulas(course, name, written):
     """Stock nbgrader quotes nothing; a spreadsheet computes what begins with an equals sign."""
     course.submit("ada", RIGHT)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     with Gradebook(database_url(course.root)) as gradebook:
         gradebook.update_or_create_student("ada", last_name=name)
     assert exported(course)["ada"]["last_name"] == written
@@ -73,11 +73,11 @@ def test_late_penalties_are_computed_from_the_due_date_of_today(course, due, pen
     """By the plug-in that the course configures: here nbgrader's `zero`, which takes everything."""
     course.submit("ada", RIGHT)
     (course.root / "submitted" / "arrivals.csv").write_text(
-        f"student,assignment,time\nada,{TINY.name},2026-11-22T18:00:00\n"
+        f"student,assignment,time\nada,{TINY_NAME},2026-11-22T18:00:00\n"
     )
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     with Gradebook(database_url(course.root)) as gradebook:
-        gradebook.update_or_create_assignment(TINY.name, duedate=due)
+        gradebook.update_or_create_assignment(TINY_NAME, duedate=due)
     with (course.root / "nbgrader_config.py").open("a") as file:
         file.write('\nc.LateSubmissionPlugin.penalty_method = "zero"\n')
     row = exported(course)["ada"]
@@ -88,7 +88,7 @@ def test_late_penalties_are_computed_from_the_due_date_of_today(course, due, pen
 def test_an_export_without_a_gradebook_is_one_clear_line(course):
     """And makes no empty gradebook on the way."""
     with pytest.raises(FileNotFoundError, match="grade something first"):
-        export_marks(Path("marks.csv"))
+        export_marks(Path("marks.csv"), course.root)
     assert not (course.root / "gradebook.db").exists()
 
 
@@ -106,7 +106,7 @@ def test_an_extension_moves_one_students_due_date_back(course, extension, penalt
     """For that student and assignment alone, and never forward."""
     late_submission(course)
     (course.root / "submitted" / "extensions.csv").write_text(
-        f"student,assignment,until\n{extension.format(TINY.name)}\n"
+        f"student,assignment,until\n{extension.format(TINY_NAME)}\n"
     )
     row = exported(course)["ada"]
     assert (float(row["late_penalty"]), float(row["total"])) == (penalty, 3.3 - penalty)
@@ -118,11 +118,11 @@ def late_submission(course: Course, config: str = 'c.LateSubmissionPlugin.penalt
     """Full marks for code, due on the 20th at noon, arrived on the 22nd at 17:00 UTC."""
     course.submit("ada", RIGHT)
     (course.root / "submitted" / "arrivals.csv").write_text(
-        f"student,assignment,time\nada,{TINY.name},2026-11-22T18:00:00+01:00\n"
+        f"student,assignment,time\nada,{TINY_NAME},2026-11-22T18:00:00+01:00\n"
     )
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     with Gradebook(database_url(course.root)) as gradebook:
-        gradebook.update_or_create_assignment(TINY.name, duedate="2026-11-20 12:00:00 UTC")
+        gradebook.update_or_create_assignment(TINY_NAME, duedate="2026-11-20 12:00:00 UTC")
     with (course.root / "nbgrader_config.py").open("a") as file:
         file.write(f"\n{config}\n")
 
@@ -140,7 +140,7 @@ def late_submission(course: Course, config: str = 'c.LateSubmissionPlugin.penalt
 def test_a_share_for_each_day_begun_is_ready_to_be_chosen(course, until, penalty):
     """By its name in the configuration; the first quarter of an hour costs nothing."""
     late_submission(course, 'c.AssignLatePenalties.plugin_class = "autograder.nbgrader_plugin.late.PercentADay"')
-    (course.root / "submitted" / "extensions.csv").write_text(f"student,assignment,until\nada,{TINY.name},{until}\n")
+    (course.root / "submitted" / "extensions.csv").write_text(f"student,assignment,until\nada,{TINY_NAME},{until}\n")
     assert float(exported(course)["ada"]["late_penalty"]) == pytest.approx(penalty)
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_extension_is_named(course):
     late_submission(course)
     (course.root / "submitted" / "extensions.csv").write_text("student,assignment,until\nada,x,soon\n")
     with pytest.raises(BadArrivals, match=r"extensions.csv, line 2: expected student,assignment,until"):
-        export_marks(course.root / "marks.csv")
+        export_marks(course.root / "marks.csv", course.root)
 
 
 ROSTER = """id,name,canvas_id,email
@@ -165,7 +165,7 @@ def class_of_four(course: Course) -> Path:
     course.submit("ada", RIGHT)
     course.submit("ben", RIGHT | {"q1-why": "Because."})
     course.submit("cleo", {})
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     path = course.root / "submitted" / "roster.csv"
     path.write_text(ROSTER)
     return path
@@ -193,7 +193,7 @@ def test_canvas_gets_the_form_that_it_imports(course):
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", TINY.name],
+        ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", TINY_NAME],
         ["    Points Possible", "", "", "", "", "5.3"],
         ["Lovelace, Ada", "7", "", "", "", "3.3"],
         ["'=Ben", "8", "", "", "", "3.3"],

@@ -10,9 +10,9 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401
 
 from autograder.nbgrader_plugin.autograde import autograde_class
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 
 PICTURE = "<img src=https://evil.example/pixel.png>"
 
@@ -21,7 +21,7 @@ PICTURE = "<img src=https://evil.example/pixel.png>"
 def server(course: Course) -> Iterator[str]:
     """The address of a Jupyter server in the root of a course with one graded submission."""
     course.submit("ada", {"double": RIGHT["double"], "q1-why": f"Because **so**. {PICTURE}"})
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +55,7 @@ def get(address: str) -> str:
 def test_the_formgrader_lists_and_shows_a_graded_submission(server):
     """The list with its marks; the submission with test results, and nothing of the student's that is fetched."""
     assert "Manual Grading" in get(f"{server}/formgrader/gradebook")
-    (listed,) = json.loads(get(f"{server}/formgrader/api/submitted_notebooks/{TINY.name}/{TINY.stem}"))
+    (listed,) = json.loads(get(f"{server}/formgrader/api/submitted_notebooks/{TINY_NAME}/{TINY_STEM}"))
     assert (listed["student"], listed["score"], listed["max_score"]) == ("ada", 3.0, 5.3)
     assert listed["needs_manual_grade"] and listed["failed_tests"]
     page = get(f"{server}/formgrader/submissions/{listed['id']}/")

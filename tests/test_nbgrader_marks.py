@@ -2,31 +2,31 @@
 
 import pytest
 from nbgrader.api import Grade, Gradebook
-from nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401
 
 from autograder.nbgrader_plugin.autograde import autograde_class
 from autograder.nbgrader_plugin.gradebook import database_url
 from autograder.nbgrader_plugin.marks import Override, overrides
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
 
 ANSWER = {"q1-why": "Because it doubles."}
 
 
 def grade_again(course: Course, answers: dict[str, str]) -> None:
     course.submit("ada", answers)
-    autograde_class(TINY, fake_grade_all, force=True)
+    autograde_class(course.tiny, fake_grade_all, force=True)
 
 
 def set_mark(course: Course, cell: str, mark: float) -> None:
     """What the formgrader does when a person enters a mark."""
     with Gradebook(database_url(course.root)) as gradebook:
-        grade = gradebook.find_grade(cell, TINY.stem, TINY.name, "ada")
+        grade = gradebook.find_grade(cell, TINY_STEM, TINY_NAME, "ada")
         grade.manual_score, grade.needs_manual_grade = mark, False
         gradebook.db.commit()
 
 
 def look(course: Course, cell: str) -> tuple[float | None, bool, float]:
     with Gradebook(database_url(course.root)) as gradebook:
-        grade: Grade = gradebook.find_grade(cell, TINY.stem, TINY.name, "ada")
+        grade: Grade = gradebook.find_grade(cell, TINY_STEM, TINY_NAME, "ada")
         return grade.manual_score, grade.needs_manual_grade, grade.score
 
 
@@ -70,7 +70,7 @@ def test_an_override_on_an_automatic_cell_stays_and_is_listed(course, code, flag
     grade_again(course, {"double": code} | ANSWER)
     assert look(course, "double-tests") == (2.0, flagged, 2.0)
     with Gradebook(database_url(course.root)) as gradebook:
-        listed = overrides(gradebook, TINY.name)
+        listed = overrides(gradebook, TINY_NAME)
     assert listed == [Override("ada", "double-tests", 3.0 if flagged else 0.0, 2.0)]
 
 
@@ -78,7 +78,7 @@ def test_comments_of_a_person_stay(course):
     """A regrade writes automatic comments only."""
     grade_again(course, ANSWER)
     with Gradebook(database_url(course.root)) as gradebook:
-        gradebook.find_comment("q1-why", TINY.stem, TINY.name, "ada").manual_comment = "Well put, *ada*."
+        gradebook.find_comment("q1-why", TINY_STEM, TINY_NAME, "ada").manual_comment = "Well put, *ada*."
         gradebook.db.commit()
     grade_again(course, ANSWER)
     assert "Well put, <em>ada</em>." in course.feedback("ada")

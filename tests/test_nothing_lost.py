@@ -17,13 +17,13 @@ from nbgrader.api import Gradebook
 
 from autograder.files import write_whole
 from autograder.grading.graded import Graded
-from autograder.grading.result import Result
 from autograder.nbgrader_plugin import record as recording
 from autograder.nbgrader_plugin.autograde import NotSaved, autograde_class
 from autograder.nbgrader_plugin.gradebook import before_autograde, database_url
 from autograder.nbgrader_plugin.lock import only_grader
 from autograder.nbgrader_plugin.marks import SaveMarks
-from tests.nbgrader_course import RIGHT, TINY, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
+from autograder.results.result import Result
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade, fake_grade_all, scratch_course  # noqa: F401
 
 STUDENTS = ("ada", "ben", "cleo", "dan")
 OLD = {"double": RIGHT["double"], "q1-why": "Because it doubles."}  # 3 points
@@ -34,7 +34,7 @@ KILLS = 20
 def graded_class(course: Course, answers: dict[str, str] = OLD) -> None:
     for student in STUDENTS:
         course.submit(student, answers)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
 
 
 def in_child(work: object, *arguments: object) -> int:
@@ -53,17 +53,17 @@ def person_marks(course: Course) -> None:
     """What a marker enters in the formgrader: a mark, a comment, and an override of an automatic mark."""
     with Gradebook(database_url(course.root)) as gradebook:
         for student in STUDENTS:
-            answer = gradebook.find_grade("q1-why", TINY.stem, TINY.name, student)
+            answer = gradebook.find_grade("q1-why", TINY_STEM, TINY_NAME, student)
             answer.manual_score, answer.needs_manual_grade = 1.5, False
-            gradebook.find_comment("q1-why", TINY.stem, TINY.name, student).manual_comment = f"Well put, {student}."
-            gradebook.find_grade("double-tests", TINY.stem, TINY.name, student).extra_credit = 0.25
+            gradebook.find_comment("q1-why", TINY_STEM, TINY_NAME, student).manual_comment = f"Well put, {student}."
+            gradebook.find_grade("double-tests", TINY_STEM, TINY_NAME, student).extra_credit = 0.25
         gradebook.db.commit()
 
 
 def rows(course: Course) -> dict[str, dict[str, tuple[float | None, float | None, float | None]]]:
     """Automatic mark, manual mark and extra credit by student and cell; every submission exactly once."""
     with Gradebook(database_url(course.root)) as gradebook:
-        submissions = gradebook.assignment_submissions(TINY.name)
+        submissions = gradebook.assignment_submissions(TINY_NAME)
         assert len({s.student.id for s in submissions}) == len(submissions)
         found = {}
         for submission in submissions:
@@ -113,7 +113,7 @@ def test_killed_at_random_moments_and_run_again(course):
     finished: set[str] = set()
     killed = 0
     for _ in range(KILLS):
-        child = in_child(autograde_class, TINY, fake_grade_all)
+        child = in_child(autograde_class, course.tiny, fake_grade_all)
         time.sleep(chance.uniform(0.02, 0.2))
         os.kill(child, signal.SIGKILL)
         killed += os.waitpid(child, 0)[1] == signal.SIGKILL
@@ -124,7 +124,7 @@ def test_killed_at_random_moments_and_run_again(course):
         if finished == set(STUDENTS):
             break
     assert killed >= 3
-    last = {marked.student: marked.fresh for marked in autograde_class(TINY, fake_grade_all)}
+    last = {marked.student: marked.fresh for marked in autograde_class(course.tiny, fake_grade_all)}
     assert {student for student, fresh in last.items() if not fresh} == finished
     assert_finished(course)
 
@@ -142,10 +142,10 @@ def test_the_marks_of_a_submission_are_all_old_or_all_new(course, monkeypatch, c
         original(*arguments)
 
     monkeypatch.setattr(SaveMarks, "_add_score", deadly)
-    os.waitpid(in_child(autograde_class, TINY, fake_grade_all), 0)
+    os.waitpid(in_child(autograde_class, course.tiny, fake_grade_all), 0)
     assert [rows(course)["ada"][cell][0] for cell in ("double-tests", "triple-tests", "q1-why")] == [0, 0, 0]
     with Gradebook(database_url(course.root)) as gradebook:
-        assert gradebook.find_comment("double", TINY.stem, TINY.name, "ada").auto_comment == "No response."
+        assert gradebook.find_comment("double", TINY_STEM, TINY_NAME, "ada").auto_comment == "No response."
 
 
 def test_a_first_run_that_is_killed_leaves_a_gradebook_that_the_next_can_use(course):
@@ -153,13 +153,13 @@ def test_a_first_run_that_is_killed_leaves_a_gradebook_that_the_next_can_use(cou
     for student in STUDENTS:
         course.submit(student, NEW)
     for seconds in (0.02, 0.05, 0.1, 0.2, 0.4):
-        child = in_child(autograde_class, TINY, fake_grade_all)
+        child = in_child(autograde_class, course.tiny, fake_grade_all)
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     person_marks(course)
-    autograde_class(TINY, fake_grade_all, force=True)
+    autograde_class(course.tiny, fake_grade_all, force=True)
     assert_finished(course)
 
 
@@ -176,11 +176,11 @@ def test_a_full_disk_leaves_the_old_files_whole_and_is_told_in_one_line(course, 
         course.submit(student, NEW)
     with monkeypatch.context() as patch, pytest.raises(NotSaved, match=r"ada \(OSError: No space left") as told:
         patch.setattr(recording, "write_whole", full_disk)
-        autograde_class(TINY, fake_grade_all)
+        autograde_class(course.tiny, fake_grade_all)
     assert str(told.value).isprintable() and all(student in str(told.value) for student in STUDENTS)
     assert {p: p.read_bytes() for p in before} == before
     assert_sound(course)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     assert_finished(course)
 
 
@@ -188,7 +188,7 @@ def limited(course: Course, size: int) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
-        autograde_class(TINY, fake_grade_all)
+        autograde_class(course.tiny, fake_grade_all)
     except NotSaved as told:
         os._exit(7 if str(told).isprintable() else 8)
 
@@ -203,7 +203,7 @@ def test_a_disk_that_the_system_calls_full_harms_nothing(course, size):
     child = in_child(limited, course, size)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert_sound(course)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     assert_finished(course)
 
 
@@ -220,12 +220,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_what_a_killed_write_left_is_cleared_away(course):
     """By the next run that records the same student."""
     graded_class(course)
-    folders = [course.root / "results" / TINY.name]
-    folders += [course.root / step / "ada" / TINY.name for step in ("autograded", "feedback")]
+    folders = [course.root / "results" / TINY_NAME]
+    folders += [course.root / step / "ada" / TINY_NAME for step in ("autograded", "feedback")]
     for folder in folders:
         (folder / ".unfinished-abc").write_text("half of a fi")
     course.submit("ada", NEW)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     assert not any(path.name.startswith(".unfinished") for folder in folders for path in folder.iterdir())
 
 
@@ -240,17 +240,17 @@ def test_a_second_grader_is_turned_away_and_the_first_is_not_disturbed(course, m
     """One line that names the process; stock nbgrader is turned away, too; a killed holder lets go by itself."""
     for student in STUDENTS[:2]:
         course.submit(student, NEW)
-    first = in_child(autograde_class, TINY, slowly)
+    first = in_child(autograde_class, course.tiny, slowly)
     while not (course.root / "begun").exists():
         time.sleep(0.02)
     with pytest.raises(NotSaved, match=f"another grader is at work in this course .process {first}."):
-        autograde_class(TINY, fake_grade_all)
+        autograde_class(course.tiny, fake_grade_all)
     monkeypatch.chdir(course.root)
     with pytest.raises(SystemExit, match="another grader"):
-        before_autograde(TINY.name, "ada", [])
+        before_autograde(TINY_NAME, "ada", [])
     assert os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) == 0
-    assert [marked.fresh for marked in autograde_class(TINY, fake_grade_all)] == [False, False]
-    holder = in_child(autograde_class, TINY, slowly, ["ada"])
+    assert [marked.fresh for marked in autograde_class(course.tiny, fake_grade_all)] == [False, False]
+    holder = in_child(autograde_class, course.tiny, slowly, ["ada"])
     os.kill(holder, signal.SIGKILL)
     os.waitpid(holder, 0)
     with only_grader(course.root):
@@ -260,7 +260,7 @@ def test_a_second_grader_is_turned_away_and_the_first_is_not_disturbed(course, m
 CLASS = """
 import sys
 from pathlib import Path
-from autograder.grading import many
+from autograder.batch import many
 from tests import deadly_grader
 
 many.grade_one = deadly_grader.grade
@@ -297,7 +297,7 @@ def test_a_resubmission_replaces_its_own_and_nothing_else(course):
     }
     marks = rows(course)
     course.submit("ben", NEW)
-    done = {marked.student: marked.fresh for marked in autograde_class(TINY, fake_grade_all)}
+    done = {marked.student: marked.fresh for marked in autograde_class(course.tiny, fake_grade_all)}
     assert done == {"ada": False, "ben": True, "cleo": False, "dan": False}
     assert {p: p.read_bytes() for p in others} == others
     after = rows(course)
@@ -311,9 +311,9 @@ def test_a_gradebook_from_a_backup_gets_the_marks_again(course):
     backup = (course.root / "gradebook.db").read_bytes()
     for student in STUDENTS:
         course.submit(student, NEW)
-    autograde_class(TINY, fake_grade_all)
+    autograde_class(course.tiny, fake_grade_all)
     (course.root / "gradebook.db").write_bytes(backup)
-    assert all(marked.fresh for marked in autograde_class(TINY, fake_grade_all))
+    assert all(marked.fresh for marked in autograde_class(course.tiny, fake_grade_all))
     assert all(row["triple-tests"][0] == 0.3 for row in rows(course).values())
 
 
@@ -322,7 +322,7 @@ def test_a_damaged_gradebook_is_told_in_one_line(course):
     graded_class(course)
     (course.root / "gradebook.db").write_bytes(b"not a database" * 1000)
     with pytest.raises(NotSaved, match=r"gradebook.db cannot be used") as told:
-        autograde_class(TINY, fake_grade_all)
+        autograde_class(course.tiny, fake_grade_all)
     assert str(told.value).isprintable()
     assert (course.root / "gradebook.db").read_bytes().startswith(b"not a database")
 
@@ -331,8 +331,8 @@ def test_an_arrival_that_is_recorded_later_reaches_what_is_graded_already(course
     """The collector's list may come after the first run; no mark is touched."""
     graded_class(course)
     (course.root / "submitted" / "arrivals.csv").write_text(
-        f"student,assignment,time\nada,{TINY.name},2026-11-22T18:00:00+01:00\n"
+        f"student,assignment,time\nada,{TINY_NAME},2026-11-22T18:00:00+01:00\n"
     )
-    assert not any(marked.fresh for marked in autograde_class(TINY, fake_grade_all))
+    assert not any(marked.fresh for marked in autograde_class(course.tiny, fake_grade_all))
     with Gradebook(database_url(course.root)) as gradebook:
-        assert str(gradebook.find_submission(TINY.name, "ada").timestamp) == "2026-11-22 17:00:00"
+        assert str(gradebook.find_submission(TINY_NAME, "ada").timestamp) == "2026-11-22 17:00:00"

@@ -9,10 +9,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from autograder.assignments import LLM_INTERNALS as ASSIGNMENT
-from autograder.grading.run import grade_notebook
+from autograder.datasets.prepare import prepare
+from autograder.grading.grade import grade_notebook
 from autograder.notebooks.execute import run
-from data.prepare import prepare
+from tests.this_course import LLM_INTERNALS as ASSIGNMENT
 
 CONTEXT, END = 128, "<|endoftext|>"
 
@@ -20,7 +20,7 @@ CONTEXT, END = 128, "<|endoftext|>"
 @pytest.fixture(scope="module")
 def tiny_gpt2(tmp_path_factory):
     """A random GPT-2 of three layers with a byte-level tokenizer of its own, and neither pad token nor chat template."""
-    prepare([ASSIGNMENT.name], quiet=True)
+    prepare([ASSIGNMENT], quiet=True)
     folder = tmp_path_factory.mktemp("tiny-gpt2")
     pieces = Tokenizer(models.BPE())
     pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

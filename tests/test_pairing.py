@@ -9,10 +9,11 @@ import nbformat
 import pytest
 from jupytext.cli import jupytext as jupytext_command
 from nbformat import NotebookNode
-from small_course import CELLS, HEADER, TEXT
 
-from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.course.assignment import Assignment
 from autograder.notebooks.pairing import NotPaired, as_text, in_step, notebook_bytes, sync
+from tests.small_course import CELLS, HEADER, TEXT
+from tests.this_course import ASSIGNMENTS
 
 
 @pytest.fixture

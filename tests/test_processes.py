@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from autograder.grading.processes import cores, processes, start_ahead
+from autograder.batch.processes import cores, processes, start_ahead
 
 FIRST_CORE = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from autograder.grading.processes import cores
+from autograder.batch.processes import cores
 print(cores())
 """
 
@@ -24,7 +24,7 @@ def look(name: str) -> tuple[str | None, bool, int, bool, int]:
     Frozen are none where garbage is not collected.
     """
     held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    ready = "autograder.grading.many" in sys.modules
+    ready = "autograder.batch.many" in sys.modules
     return os.environ.get(name), ready, gc.get_freeze_count() * gc.isenabled(), held, os.getppid()
 
 
@@ -49,7 +49,7 @@ def test_processes_are_ready_and_see_this_ones_environment(monkeypatch):
     assert len(origins) == 1 and origins != {os.getpid()}
 
 
-@pytest.mark.parametrize("module", ["autograder.grading.imported", "autograder.commands.check"])
+@pytest.mark.parametrize("module", ["autograder.batch.preload", "autograder.student_check.show"])
 def test_who_renders_no_page_does_not_import_what_does(module):
     """It takes a fifth of a second: of each start of grading, and of each check of a student's."""
     program = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"

@@ -12,32 +12,36 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 from autograder.cli import app
+from autograder.course.course import this_course
+from autograder.course.manifest import MANIFEST
+from autograder.datasets.secret import course_secret
+from autograder.graders.data_sets import movie_snippets
 from autograder.notebooks.build import build_release
 from autograder.publishing.packages import student_requirements
-from data import movie_snippets
-from data.secret import course_secret
 from tests.checkout import ROOT, run_in
-from tests.small_course import RESERVE, SMALL, make_course, silent
+from tests.small_course import RESERVE, SMALL_NAME, make_course, silent
+from tests.this_course import ASSIGNMENTS, TRANSFORMER_FUNDAMENTALS
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A released course of one small assignment; gives a place to publish to, which is not there yet."""
     root = tmp_path / "course"
-    make_course(root, monkeypatch)
+    built = make_course(root, monkeypatch)
     shutil.copy(ROOT / "requirements.lock", root)
-    shutil.copy(ROOT / "nbgrader_config.py", root)
     shutil.copytree(ROOT / "docs", root / "docs")
-    monkeypatch.setitem(assignments.ASSIGNMENTS, SMALL.name, SMALL)
-    build_release(SMALL, progress=silent)
+    build_release(built, progress=silent)
     return tmp_path / "students"
 
 
+def released() -> Path:
+    """The folder of the small course's release."""
+    return this_course().named(SMALL_NAME).release.parent
+
+
 def publish(folder: Path) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["publish", str(folder), "--assignment", SMALL.name])
+    done = CliRunner().invoke(app, ["publish", str(folder), "--assignment", SMALL_NAME])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output
 
@@ -62,7 +66,7 @@ def test_nothing_withheld_gets_in(real):
     notes = {name: json.loads(t) for name, t in texts.items() if name.endswith(".ipynb")}
     cells = {name: ["".join(c["source"]) for c in n["cells"]] for name, n in notes.items()}
     seen = "\n".join([*texts.values(), *("\n".join(c) for c in cells.values())])
-    secret = course_secret()
+    secret = course_secret(ROOT)
     assert secret.hex() not in seen and secret not in b"".join(files.values())
     rows = {
         line.partition("\t")[2] for name, text in texts.items() if name.endswith(".tsv") for line in text.splitlines()
@@ -100,18 +104,23 @@ def test_only_what_students_may_have_is_there(real):
         *ASSIGNMENTS,
     }
     kinds = {Path(name).suffix for name in content(real)}
-    assert kinds == {".md", ".yml", ".txt", ".json", ".py", ".ipynb", ".tsv"}
+    assert kinds == {".md", ".yml", ".txt", ".json", ".py", ".ipynb", ".tsv", ".toml"}
     folders = {p.name for p in real.rglob("*") if p.is_dir()}
     assert not folders & {
         "source",
         "solutions",
-        "graders",
-        "misconceptions",
+        "bank",
+        "samples",
+        "oracles",
+        "drivers",
+        "data_sets",
         "verify",
         "diagnosis",
         "sandbox",
         "submitted",
     }
+    manifests = {f"autograder/graders/{one.stem}/{MANIFEST}" for one in ASSIGNMENTS.values()}
+    assert {n for n in content(real) if "graders" in n or n.endswith(".toml")} == manifests
     for one in ASSIGNMENTS.values():
         released = one.release.read_bytes()
         assert (real / one.name / one.release.name).read_bytes() == released
@@ -177,14 +186,14 @@ def test_publishing_again_replaces_what_was_published(small):
     assert publish(small)[0] == 0
     first = content(small)
     assert publish(small)[0] == 0 and content(small) == first
-    table = SMALL.release.parent / "data" / "movie_snippets" / "validation.tsv"
+    table = released() / "data" / "movie_snippets" / "validation.tsv"
     table.unlink()
     assert publish(small)[0] == 0
-    assert first.keys() - content(small).keys() == {f"{SMALL.name}/data/movie_snippets/validation.tsv"}
+    assert first.keys() - content(small).keys() == {f"{SMALL_NAME}/data/movie_snippets/validation.tsv"}
     assert [p.name for p in small.parent.iterdir() if p.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("name", ["syllabus.pdf", ".git/config", f"{SMALL.name}/mine.ipynb"])
+@pytest.mark.parametrize("name", ["syllabus.pdf", ".git/config", f"{SMALL_NAME}/mine.ipynb"])
 @pytest.mark.parametrize("published", [True, False])
 def test_a_folder_with_something_of_somebodys_is_refused(small, name, published):
     """One line that names the file; nothing in the folder is touched."""
@@ -209,7 +218,7 @@ def test_a_published_file_that_somebody_changed_is_not_lost(small):
 def test_leavings_of_editors_are_nobodys(small):
     """Checkpoints neither stop publishing nor get published."""
     publish(small)
-    for folder in (small / SMALL.name, SMALL.release.parent):
+    for folder in (small / SMALL_NAME, released()):
         (folder / ".ipynb_checkpoints").mkdir()
         (folder / ".ipynb_checkpoints" / "x-checkpoint.ipynb").write_text("solution")
     assert publish(small)[0] == 0
@@ -217,26 +226,27 @@ def test_leavings_of_editors_are_nobodys(small):
 
 
 def _solution(_: Path) -> None:
-    text = SMALL.release.read_text()
-    SMALL.release.write_text(text.replace("Hint:", "shifted_to_the_left = number << 1 Hint:"))
+    notebook = this_course().named(SMALL_NAME).release
+    text = notebook.read_text()
+    notebook.write_text(text.replace("Hint:", "shifted_to_the_left = number << 1 Hint:"))
 
 
 def _row(_: Path) -> None:
-    table = SMALL.release.parent / "data" / "movie_snippets" / "train.tsv"
+    table = released() / "data" / "movie_snippets" / "train.tsv"
     table.write_text(f"{table.read_text()}1\t{RESERVE[0].text}\n")
 
 
 def _secret(root: Path) -> None:
     lock = root / "requirements.lock"
-    lock.write_text(f"numpy==1  # {course_secret().hex()}\n{lock.read_text().replace('numpy', 'other')}")
+    lock.write_text(f"numpy==1  # {course_secret(root).hex()}\n{lock.read_text().replace('numpy', 'other')}")
 
 
 def _link(root: Path) -> None:
-    (SMALL.release.parent / "notes.md").symlink_to(root / "nbgrader_config.py")
+    (released() / "notes.md").symlink_to(root / "nbgrader_config.py")
 
 
 def _grader(_: Path) -> None:
-    shutil.copy(SMALL.graders / "test_double.py", SMALL.release.parent / "test_double.py")
+    shutil.copy(this_course().named(SMALL_NAME).graders / "test_double.py", released() / "test_double.py")
 
 
 @pytest.mark.parametrize("leak", [_solution, _row, _secret, _link, _grader])
@@ -262,7 +272,7 @@ def test_an_interruption_leaves_the_old_folder(small, monkeypatch):
             raise OSError(28, "No space left on device")
         return write(path, data)
 
-    (SMALL.release.parent / "data" / "movie_snippets" / "validation.tsv").unlink()
+    (released() / "data" / "movie_snippets" / "validation.tsv").unlink()
     monkeypatch.setattr(Path, "write_bytes", full)
     code, said = publish(small)
     monkeypatch.undo()
@@ -273,7 +283,7 @@ def test_an_interruption_leaves_the_old_folder(small, monkeypatch):
 
 def test_what_was_not_released_cannot_be_published(small):
     """One line that says how to release it."""
-    shutil.rmtree(SMALL.release.parent)
+    shutil.rmtree(released())
     code, said = publish(small)
     assert code == 2 and "autograder release" in said and not small.exists()
 

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from autograder.limits import SUBMISSION_BYTES
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from tests.broken_files import PNG
 
 GOOD = {

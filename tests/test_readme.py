@@ -21,6 +21,14 @@ def test_there_are_two_commands_to_begin_with():
     assert COMMANDS[:2] == ["make demo", "make test"]
 
 
+def test_it_fits_on_a_screen_and_names_every_package():
+    """At most 110 lines, and each folder of the package stands in the layout."""
+    layout = README.split("## Layout")[1].split("\n## ")[0]
+    packages = {path.parent.name for path in (ROOT / "autograder").glob("*/__init__.py")}
+    assert len(packages) > 20 and {name for name in packages if f" {name}/" not in layout} == set()
+    assert len(README.splitlines()) <= 110
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
 def test_make_knows_its_targets(command):
     """`make -n` resolves every target that the README names."""

@@ -1,17 +1,23 @@
 """A submission is put on the release's skeleton: what the student may write stays, everything else is as released."""
 
 import ast
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from autograder.assignments import Assignment
-from autograder.grading.run import _stored_names
+from autograder.course.assignment import Assignment
+from autograder.grading.grade import _stored_names
 from autograder.notebooks.rebuild import BoundedParser, WrongNotebook, grade_id, rebuild
 
 real = ast.parse
-TOY = Assignment("toy", upstream={"one": (), "two": ("one",)}, defines={"one": ("first",), "two": ("Second",)})
+TOY = Assignment(
+    Path("nowhere"),
+    "toy",
+    upstream={"one": (), "two": ("one",)},
+    defines={"one": ("first",), "two": ("Second",)},
+)
 
 
 def cell(name, source, kind="code", **mark):

@@ -6,14 +6,16 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from small_course import cells, change_text, content, make_course, names, silent
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, ROOT, Assignment
+from autograder.course.assignment import Assignment
+from autograder.course.course import VARIABLE, course_at
 from autograder.notebooks import swap
 from autograder.notebooks.build import build_release
-from autograder.notebooks.course import NotConverted
 from autograder.notebooks.leaks import ReleaseRefused
+from autograder.notebooks.nbgrader_convert import NotConverted
+from tests.checkout import ROOT
+from tests.small_course import cells, change_text, content, make_course, names, silent
+from tests.this_course import ASSIGNMENTS
 
 
 @pytest.fixture
@@ -29,9 +31,11 @@ def test_committed_releases_are_what_the_source_gives(
     committed = content(assignment.release.parent)
     shutil.copytree(assignment.source.parent, tmp_path / "source" / assignment.name)
     (tmp_path / "autograder").symlink_to(ROOT / "autograder")
-    monkeypatch.setattr(assignments, "ROOT", tmp_path)
-    build_release(assignment, progress=silent)
-    built = content(assignment.release.parent)
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    copied = course_at(tmp_path).named(assignment.name)
+    build_release(copied, progress=silent)
+    built = content(copied.release.parent)
     assert sorted(built) == sorted(committed)
     assert [name for name in built if built[name] != committed[name]] == []
 
@@ -139,7 +143,7 @@ def test_an_interrupted_swap_is_put_right(course: Assignment) -> None:
     before = content(target)
     target.rename(target.with_name(".small-course.old"))
     target.with_name(".small-course.new").mkdir()
-    with swap.workshop(target):
+    with swap.staging(target):
         assert content(target) == before
     assert names(target.parent) == ["small-course"]
 
@@ -149,7 +153,7 @@ def test_a_swap_that_fails_brings_the_old_folder_back(tmp_path: Path) -> None:
     target = tmp_path / "release"
     target.mkdir()
     (target / "old").touch()
-    with swap.workshop(target) as shop, pytest.raises(OSError):
-        swap.swap(shop / "not-there", target)
+    with swap.staging(target) as stage, pytest.raises(OSError):
+        swap.swap(stage / "not-there", target)
     assert names(target) == ["old"]
     assert names(tmp_path) == ["release"]

@@ -7,20 +7,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from nbgrader_course import RIGHT, TINY, Course, fake_grade_all, scratch_course  # noqa: F401
 from typer.testing import CliRunner
 
-from autograder import assignments
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS
+from autograder.bank.versions import wrong_versions
 from autograder.cli import app
-from autograder.grading.graded import declared_points
-from autograder.grading.result import CellOutcome, Result
-from autograder.grading.result import TestOutcome as Outcome
-from autograder.misconceptions.bank import wrong_versions
+from autograder.course.course import VARIABLE
+from autograder.notebooks.released import declared_points
 from autograder.reporting.figures import COLOURS
 from autograder.reporting.gather import KINDS, gather, kind_of
-from autograder.reporting.page import report_page
+from autograder.reporting.report_page import report_page
+from autograder.results.result import CellOutcome, Result
+from autograder.results.result import TestOutcome as Outcome
 from tests.class_of_sixty import students, write_class
+from tests.nbgrader_course import RIGHT, TINY_NAME, TINY_STEM, Course, fake_grade_all, scratch_course  # noqa: F401
+from tests.this_course import COURSE, TRANSFORMER_FUNDAMENTALS
 
 TF = TRANSFORMER_FUNDAMENTALS
 NOW = datetime(2026, 11, 22, 12, 0)
@@ -207,7 +207,7 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(tmp_path):
     for name, text in (("x", "{"), ("y", "[]"), ("z", '{"cells": {}}')):
         (folder / f"{name}.json").write_text(text)
     found = gather(TF, tmp_path)
-    assert found.unreadable == ("x", "y", "z") and len(found.results) == 5
+    assert list(found.unreadable) == ["x", "y", "z"] and len(found.results) == 5
     assert "the result file is damaged" in report_page(found, {}, anonymous=False, made=NOW)
 
 
@@ -220,22 +220,24 @@ def test_written_answers_that_wait_are_listed(course: Course):
 
     for student in ("ada", "ben"):
         course.submit(student, RIGHT | {"q1-why": f"Because, says {student}."})
-    autograde_class(TINY, fake_grade_all)
-    assert [(m.cell, m.students) for m in gather(TINY, course.root).to_mark] == [("q1-why", ("ada", "ben"))]
+    autograde_class(course.tiny, fake_grade_all)
+    assert [(m.cell, m.students) for m in gather(course.tiny, course.root).to_mark] == [("q1-why", ("ada", "ben"))]
     with Gradebook(database_url(course.root)) as gradebook:
-        grade = gradebook.find_grade("q1-why", TINY.stem, TINY.name, "ada")
+        grade = gradebook.find_grade("q1-why", TINY_STEM, TINY_NAME, "ada")
         grade.manual_score, grade.needs_manual_grade = 1.5, False
         gradebook.db.commit()
-    assert [(m.cell, m.students) for m in gather(TINY, course.root).to_mark] == [("q1-why", ("ben",))]
-    done = CliRunner().invoke(app, ["report", TINY.name])
+    assert [(m.cell, m.students) for m in gather(course.tiny, course.root).to_mark] == [("q1-why", ("ben",))]
+    done = CliRunner().invoke(app, ["report", TINY_NAME])
     assert done.exit_code == 0, done.output
-    text = Page((course.root / "results" / "report" / f"{TINY.name}.html").read_text()).text
+    text = Page((course.root / "results" / "report" / f"{TINY_NAME}.html").read_text()).text
     assert "1written answers to mark" in text and "No mistake could be named." in text
 
 
 def test_the_command_writes_where_it_is_told(sixty, monkeypatch, tmp_path):
     """With names from the roster, or without any."""
-    monkeypatch.setattr(assignments, "ROOT", sixty)
+    monkeypatch.setenv(VARIABLE, str(sixty))
+    for name in ("autograder", "source", "release"):
+        (sixty / name).symlink_to(COURSE.root / name)
     for options, named in (([], True), (["--anonymous"], False)):
         path = tmp_path / "out" / "class.html"
         done = CliRunner().invoke(app, ["report", TF.name, "--output", str(path), "--quiet", *options])

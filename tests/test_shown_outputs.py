@@ -5,9 +5,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_output
 
 from autograder import limits
-from autograder.grading.room import LINE, Room
-from autograder.grading.run import grade_notebook
-from tests.toy_course import DOUBLE, QUADRUPLE, TOY, notebook, toy_course, with_cell  # noqa: F401
+from autograder.grading.grade import grade_notebook
+from autograder.grading.shown_outputs import LINE, ShownOutputs
+from tests.toy_course import DOUBLE, QUADRUPLE, notebook, toy, toy_course, with_cell  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("toy_course", "tier")
 
@@ -19,13 +19,13 @@ PICTURE = (
 
 
 @pytest.fixture
-def graded(tmp_path):
+def graded(tmp_path, toy):
     """Grade a notebook as a file called ada.ipynb."""
 
     def grade(given):
         path = tmp_path / "ada.ipynb"
         nbformat.write(given, path)
-        return grade_notebook(path, TOY)
+        return grade_notebook(path, toy)
 
     return grade
 
@@ -59,7 +59,7 @@ def test_text_of_all_cells_together_is_limited(graded, monkeypatch):
 
 def test_there_is_room_for_what_fits():
     """What is too large for the room that is left is skipped, and what comes after it may still fit."""
-    room = Room(pictures=0, characters=10)
+    room = ShownOutputs(pictures=0, characters=10)
     outputs = [new_output("stream", text=text) for text in ("12345678", "123", "12")]
     assert [o.text for o in room.fit(outputs)] == ["12345678", "12", LINE]
     assert room.fit([]) == [] and [o.text for o in room.fit([new_output("stream", text=LINE)])] == [LINE]

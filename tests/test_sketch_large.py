@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as TF
 from autograder.diagnosis import sketch as module
 from autograder.diagnosis.fingerprints import observe
 from autograder.diagnosis.sketch import sketch, unlike
-from autograder.grading.in_process import InProcess, without_accelerator
+from autograder.testing.in_process import InProcess, without_accelerator
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as TF
 
 HUGE = """
 def scaled_dot_product_attention(Q, K, V, mask=None, dropout=None):

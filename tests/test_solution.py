@@ -11,12 +11,13 @@ import nbformat
 import pytest
 from small_course import DOUBLE, cells, change_text, content, make_course, names, silent
 
-from autograder.assignments import ROOT, Assignment
+from autograder.course.assignment import Assignment
 from autograder.notebooks import build
 from autograder.notebooks.build import build_release, build_solution
-from autograder.notebooks.course import course_config
 from autograder.notebooks.execute import SECONDS_A_CELL, CellFailed
 from autograder.notebooks.machine_paths import find_paths
+from autograder.notebooks.nbgrader_convert import course_config
+from tests.checkout import ROOT
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_solution_is_run_beside_the_data_and_tells_nothing_of_the_machine(
     solved = cells(course.solution)
     assert solved["demo-rows"].outputs[0].text == "1 3 <here> <environment>\n"
     assert solved["double"].source.count("SOLUTION") == 2
-    assert find_paths(text) == []
+    assert find_paths(text, course.root) == []
     assert "execution" not in solved["demo-rows"].metadata
     assert "version" not in nbformat.read(course.solution, as_version=4).metadata.language_info
     assert sorted(content(course.solution.parent)) == ["small_course.ipynb"]
@@ -129,4 +130,4 @@ def test_stock_commands_give_the_same(course: Assignment, tmp_path: Path) -> Non
 
 def test_validate_waits_for_training() -> None:
     """A cell of the solved notebook may train for as long under `nbgrader validate` as when the solution is built."""
-    assert course_config(ROOT).Execute.timeout >= SECONDS_A_CELL
+    assert course_config(ROOT, ROOT).Execute.timeout >= SECONDS_A_CELL

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
-from autograder.grading.draw import Draw
-from autograder.grading.reference import reference as reference_of
-from autograder.grading.subject import Reference
+from autograder.testing.draw import Draw
+from autograder.testing.reference import reference as reference_of
+from autograder.testing.stand_ins import stand_ins_of
+from autograder.testing.subject import Reference
+from tests.this_course import TRANSFORMER_FUNDAMENTALS as ASSIGNMENT
 
 IDS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 0, 0]])
 MASK = (IDS != 0).long()
@@ -26,8 +27,8 @@ CASES = {
 def both():
     """The reference, and the stand-ins behind the same interface."""
     names: dict[str, object] = {}
-    exec((ASSIGNMENT.graders / "standins.py").read_text(), names)
-    return reference_of(ASSIGNMENT), Reference(names, ASSIGNMENT.graders / "drivers")
+    exec(stand_ins_of(ASSIGNMENT).read_text(), names)
+    return reference_of(ASSIGNMENT), Reference(names, ASSIGNMENT)
 
 
 def same(found, expected):
@@ -67,7 +68,7 @@ def test_every_component_that_another_rests_on_has_one(both):
         if cell not in ASSIGNMENT.self_contained
         for c in ASSIGNMENT.all_upstream(cell)
     }
-    assert all(both[1].has(name) for cell in upstream for name in ASSIGNMENT.defines[cell])
+    assert all(name in both[1].space.names for cell in upstream for name in ASSIGNMENT.defines[cell])
 
 
 def test_fresh_embeddings_have_the_contracted_spread(both):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from autograder import limits
-from autograder.assignments import ASSIGNMENTS, ROOT
+from tests.checkout import ROOT
+from tests.this_course import ASSIGNMENTS
 
 PAGE = (ROOT / "docs" / "students.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (\S.*)$", PAGE, re.MULTILINE)

@@ -5,16 +5,15 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from autograder.assignments import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
+from autograder.bank.versions import Correct, correct_variants, reference_cells, wrong_versions
 from autograder.cli import app
-from autograder.commands import verify as command
 from autograder.diagnosis import fingerprints
-from autograder.grading.in_process import without_accelerator
-from autograder.misconceptions.bank import Correct, correct_variants, reference_cells, wrong_versions
+from autograder.testing.in_process import without_accelerator
 from autograder.verify import kills, pairs, proof
 from autograder.verify.flakiness import try_draws
 from autograder.verify.matrix import page
 from autograder.verify.summary import failures, lines
+from tests.this_course import LLM_INTERNALS, TRANSFORMER_FUNDAMENTALS
 
 TF = TRANSFORMER_FUNDAMENTALS
 
@@ -51,7 +50,7 @@ def test_quick_form_holds(assignment, tmp_path):
 def test_the_quick_form_says_whose_mistakes_are_not_named(monkeypatch, tmp_path):
     """Only the full form makes fingerprints: components that changed are told, with the command to run."""
     nothing = proof.Proof(TF, (), (), (), (), (), ())
-    monkeypatch.setattr(command, "prove", lambda *_, **__: (nothing, {}))
+    monkeypatch.setattr(proof, "prove", lambda *_, **__: (nothing, {}))
     monkeypatch.setattr(fingerprints, "stale", lambda assignment: ["sdpa", "mha"])
     done = CliRunner().invoke(app, ["verify", TF.name, "--quick", "--output", str(tmp_path)])
     line = f"pages name no mistake of sdpa, mha until `autograder verify {TF.name}` has run, without --quick"
@@ -62,7 +61,7 @@ def test_the_quick_form_says_whose_mistakes_are_not_named(monkeypatch, tmp_path)
 def test_a_version_that_is_right_survives(monkeypatch):
     """A `wrong` version that does everything right is reported as a survivor."""
     bank_of(monkeypatch, kills, "wrong_versions", [a_wrong("layer-norm", reference_cells(TF)["layer-norm"])])
-    outcome = kills.try_wrong(TF.name, 0, prints=False, follow=False)
+    outcome = kills.try_wrong(TF, 0, prints=False, follow=False)
     assert outcome.survived == ("layer-norm",) and outcome.lost == 0
 
 
@@ -70,7 +69,7 @@ def test_a_version_that_is_right_survives(monkeypatch):
 def test_a_variant_that_is_wrong_is_refused(monkeypatch):
     """A `correct` variant with a mistake is reported with the tests that refuse it."""
     bank_of(monkeypatch, kills, "correct_variants", [Correct("x", "sdpa", a_wrong("sdpa").source, "wrong")])
-    assert any(t.cell == "sdpa" for t in kills.try_correct(TF.name, 0).refused)
+    assert any(t.cell == "sdpa" for t in kills.try_correct(TF, 0).refused)
 
 
 @pytest.mark.usefixtures("one_device")
@@ -81,7 +80,7 @@ def test_a_variant_that_some_inputs_refuse_is_found(monkeypatch):
     )
     variant = Correct("x", "layer-norm", reference_cells(TF)["layer-norm"] + sometimes, "wrong for some inputs")
     bank_of(monkeypatch, kills, "correct_variants", [variant])
-    once, often = ({t.name for t in kills.try_correct(TF.name, 0, draws=draws).refused} for draws in (0, 10))
+    once, often = ({t.name for t in kills.try_correct(TF, 0, draws=draws).refused} for draws in (0, 10))
     assert "test_norm_values" in often - once
 
 
@@ -89,13 +88,13 @@ def test_a_variant_that_some_inputs_refuse_is_found(monkeypatch):
 def test_follow_through_is_looked_at(monkeypatch):
     """Without stand-ins, a wrong attention drags down what rests on it, and verification says so."""
     number = numbered(a_wrong("sdpa").id)
-    assert kills.try_wrong(TF.name, number, prints=False, follow=True).dragged == ()
+    assert kills.try_wrong(TF, number, prints=False, follow=True).dragged == ()
     monkeypatch.setattr("autograder.verify.trial.verdicts", lambda found, retry: _plain_verdicts(found))
-    assert "mha" in kills.try_wrong(TF.name, number, prints=False, follow=True).dragged
+    assert "mha" in kills.try_wrong(TF, number, prints=False, follow=True).dragged
 
 
 def _plain_verdicts(found):
-    from autograder.grading.follow_through import Verdict, earning
+    from autograder.testing.follow_through import Verdict, earning
 
     by_cell = {c: [f for f in found.findings if f.cell == c] for c in TF.upstream}
     return {c: Verdict(earning(fs), {}) for c, fs in by_cell.items()}
@@ -111,22 +110,23 @@ def test_compensating_pair_is_found(monkeypatch):
     halved = sdpa.replace("Q @ K", "Q / 2 @ K").replace("torch.matmul(Q,", "torch.matmul(Q / 2,")
     assert halved != sdpa
     monkeypatch.setattr(pairs, "wrong_versions", lambda assignment: (a_wrong("sdpa", halved), a_wrong("mha", doubled)))
-    outcome = pairs.try_pairs(TF.name, 1)
+    outcome = pairs.try_pairs(TF, 1)
     assert outcome.tried == 1 and [other for other, _ in outcome.gains] == [a_wrong("sdpa").id]
 
 
 def test_chance_that_refuses_is_counted(monkeypatch):
     """A test that refuses the reference for some draws is reported with its number of refusals."""
-    from autograder.grading import direct, expect
+    from autograder.testing import expect
+    from autograder.testing.hidden_tests import HiddenTest
     from autograder.verify import flakiness
 
     def test_coin(draw):
         """A coin."""
         expect.that(draw.integer(0, 2) == 1, "Tails.")
 
-    coin = direct.HiddenTest("test_coin", "sdpa", 1.0, None, False, True, test_coin)
+    coin = HiddenTest("test_coin", "sdpa", 1.0, None, False, True, test_coin)
     monkeypatch.setattr(flakiness, "hidden_tests", lambda assignment: (coin,))
-    outcome = try_draws(TF.name, "test_coin", 0, 40)
+    outcome = try_draws(TF, "test_coin", 0, 40)
     assert outcome.draws == 40 and 5 < len(outcome.refused) < 35
 
 

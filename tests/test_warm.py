@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from autograder.grading.processes import processes
+from autograder.batch.processes import processes
 from autograder.sandbox import warm
 from autograder.sandbox.session import Died, Session
-from autograder.sandbox.surroundings import Surroundings
+from autograder.sandbox.view import SandboxView
+from tests.attack_tools import needs_namespaces
+
+pytestmark = needs_namespaces
 
 
 @pytest.fixture
-def seen(tmp_path, tier):
-    """Surroundings of their own for each test, so that each has a warm parent of its own."""
-    if tier != "namespaces":
-        pytest.skip("warm workers need namespaces")
+def seen(tmp_path):
+    """A view of its own for each test, so that each has a warm parent of its own."""
     folder = tmp_path / "release"
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "rows.txt").write_text("rows")
-    seen = Surroundings(folder)
+    seen = SandboxView(folder)
     yield seen
     if seen in warm._parents:
         warm._parents.pop(seen).close()
@@ -161,14 +162,14 @@ def test_without_a_warm_parent_workers_start_cold(seen, monkeypatch):
     assert warm._refusals.pop(seen) == "no"
 
 
-def test_idle_parents_are_not_heaped_up(tmp_path, tier):
+def test_idle_parents_are_not_heaped_up(tmp_path):
     """At most two parents stay; one whose worker is alive is not ended."""
     folders = [tmp_path / name for name in "abcd"]
     for folder in folders:
         folder.mkdir()
-    with Session("namespaces", Surroundings(folders[0])) as first:
+    with Session("namespaces", SandboxView(folders[0])) as first:
         for folder in folders[1:]:
-            with Session("namespaces", Surroundings(folder)) as other:
+            with Session("namespaces", SandboxView(folder)) as other:
                 assert run(other, "print(1)") == "1"
         assert run(first, "print('alive')") == "alive"
         mine = [seen for seen in warm._parents if seen.files in folders]

@@ -1,14 +1,14 @@
 """The first look at written answers: it finds what is empty, short or without evidence, and nothing else."""
 
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograder.grading.written import advice
-from tests.toy_course import TOY
+from autograder.course.assignment import Assignment
+from autograder.notebooks.written import advice
 
-LONG = replace(TOY, paragraphs=2)
+SHORT, LONG = (Assignment(Path("nowhere"), "toy", {}, {}, paragraphs=count) for count in (0, 2))
 PARAGRAPH = "The words of this paragraph go on for long enough to count as one."
 
 
@@ -44,7 +44,7 @@ def test_a_full_answer_gives_nothing(evidence):
 
 def test_assignments_that_ask_for_less_are_content_with_less():
     """Where one sentence is enough, only an empty answer is named."""
-    assert told("Because of the mask.", TOY) == ()
+    assert told("Because of the mask.", SHORT) == ()
 
 
 def test_other_cells_are_none_of_its_business():

@@ -1,6 +1,7 @@
 """A course of one tiny assignment with real hidden tests, for everything between a file and its result."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
@@ -9,14 +10,20 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.course.assignment import ROOMS, Assignment
+from autograder.course.course import VARIABLE, course_at
+from autograder.course.manifest import MANIFEST
+from tests.this_course import COURSE
 
-TOY = Assignment(
-    "toy",
-    upstream={"double": (), "quadruple": ("double",)},
-    defines={"double": ("double",), "quadruple": ("quadruple",)},
-)
+TOY_NAME = "toy"
+TOY_MANIFEST = """\
+[cells.double]
+defines = ["double"]
+
+[cells.quadruple]
+defines = ["quadruple"]
+upstream = ["double"]
+"""
 DOUBLE = "def double(x):\n    return 2 * x"
 QUADRUPLE = "def quadruple(x):\n    return double(double(x))"
 STAND_INS = "def double(x):\n    return x + x"
@@ -24,7 +31,7 @@ TESTS = '''"""Hidden tests of the toy assignment."""
 
 import pytest
 
-from autograder.grading import expect
+from autograder.testing import expect
 
 
 @pytest.mark.points(2, cell="double", role="value")
@@ -81,11 +88,11 @@ def with_cell(index: int, source: str, **answers: str) -> NotebookNode:
 
 def lay_out(folder: Path) -> None:
     """Write the toy course into `folder`."""
-    graders = folder / "autograder" / "graders"
+    graders = folder / ROOMS
     (graders / "toy" / "drivers").mkdir(parents=True)
-    real = assignments.ROOT / "autograder" / "graders"
     for name in ("conftest.py", "pytest.ini"):
-        shutil.copy(real / name, graders / name)
+        shutil.copy(COURSE.root / ROOMS / name, graders / name)
+    (graders / "toy" / MANIFEST).write_text(TOY_MANIFEST)
     (graders / "toy" / "test_toy.py").write_text(TESTS)
     (graders / "toy" / "standins.py").write_text(STAND_INS)
     for place, content in (("release", notebook()), ("source", notebook(double=DOUBLE, quadruple=QUADRUPLE))):
@@ -94,12 +101,32 @@ def lay_out(folder: Path) -> None:
     jupytext.write(nbformat.read(folder / "source/toy/toy.ipynb", 4), folder / "source/toy/toy.py", fmt="py:percent")
 
 
+def declare(root: Path, **points: float) -> None:
+    """Have the release in `root` say that these components are worth so many points."""
+    path = toy_in(root).release
+    release = nbformat.read(path, as_version=4)
+    for one in release.cells:
+        name = one.metadata.nbgrader.grade_id.removesuffix("-tests")
+        if one.metadata.nbgrader.grade and name in points:
+            one.metadata.nbgrader.points = points[name]
+    nbformat.write(release, path)
+
+
+def toy_in(root: Path) -> Assignment:
+    """The toy assignment of the course in the folder `root`."""
+    return course_at(root).named(TOY_NAME)
+
+
 @pytest.fixture(scope="module")
-def toy_course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy course, in the place where the package looks for courses."""
+def toy_course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The toy course, and it is the one that commands work on."""
     folder = tmp_path_factory.mktemp("course")
     lay_out(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assignments, "ROOT", folder)
-        patch.setitem(assignments.ASSIGNMENTS, "toy", TOY)
+        patch.setenv(VARIABLE, str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def toy(toy_course: Path) -> Assignment:
+    return toy_in(toy_course)

@@ -14,7 +14,7 @@ import psutil
 
 LOOK_SECONDS = 0.25
 LOOKS_AT_MEMORY = 8  # one of so many: the system goes through all pages for it, which takes time from what is measured
-WORKERS = {"worker", "worker.warm"}  # modules that run in a sandbox
+WORKERS = {"worker", "worker.fork_server"}  # modules that run in a sandbox
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import nbformat
 
-from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.bank.versions import Correct, Wrong, correct_variants, wrong_versions
+from autograder.batch.processes import cores
 from autograder.bench.measure import Cost, cost_of, remains
 from autograder.bench.peers import plain_environment
+from autograder.course.assignment import Assignment
+from autograder.course.course import this_course
 from autograder.demo.submissions import place_samples, sample_file
-from autograder.grading.processes import cores
-from autograder.grading.result import Mode
-from autograder.misconceptions.bank import correct_variants, wrong_versions
 from autograder.notebooks.rebuild import grade_id
+from autograder.results.result import Mode
+from autograder.results.result_file import read_result
 from autograder.sandbox.warm import COLD
 
 COMPARED = ("name", "status", "earned", "misconception", "follow_through")
@@ -71,7 +73,8 @@ def submissions(assignment: Assignment, folder: Path, every: int) -> list[Path]:
         placed = sample_file(assignment, folder / "samples", sample)
         paths.append(placed.replace(folder / f"sample-{sample.student}.ipynb"))
     solved = nbformat.read(assignment.solution, as_version=4)
-    for version in [*wrong_versions(assignment), *correct_variants(assignment)][::every]:
+    versions: list[Wrong | Correct] = [*wrong_versions(assignment), *correct_variants(assignment)]
+    for version in versions[::every]:
         notebook = copy.deepcopy(solved)
         for cell in notebook.cells:
             if grade_id(cell) == version.cell:
@@ -96,14 +99,15 @@ def grade(assignment: Assignment, paths: Sequence[Path], way: Way, output: Path)
 
 
 def _marks(result: Path) -> str:
-    told = json.loads(result.read_text())
-    tests = {cell: [[t[name] for name in COMPARED] for t in c["tests"]] for cell, c in told["cells"].items()}
-    return json.dumps([told["status"], told["score"], tests], sort_keys=True)
+    found = read_result(result)
+    tests = {cell: [[getattr(t, name) for name in COMPARED] for t in c.tests] for cell, c in found.cells.items()}
+    return json.dumps([found.status, found.score, tests], sort_keys=True)
 
 
 def main() -> None:
     folder, every = Path(sys.argv[1]), int(sys.argv[2])
-    assignments = [ASSIGNMENTS[name] for name in sys.argv[3:]] or list(ASSIGNMENTS.values())
+    course = this_course()
+    assignments = [course.named(name) for name in sys.argv[3:] or course.assignments]
     paths: dict[str, list[Path]] = {}
     first: dict[str, Outcome] = {}
     different = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from autograder.collecting.download import Handed, Refused
+from autograder.collecting.bulk_download import Handed, Refused
 from autograder.collecting.names import Owner, owner_of
 from autograder.collecting.roster import STUDENT_ID, Roster
 from autograder.files import printable
@@ -77,12 +77,13 @@ def choose(files: Iterable[Handed], roster: Roster, stem: str, arrived: datetime
 
 def _owned(files: Iterable[Handed], roster: Roster, found: Sorted) -> list[tuple[Handed, Owner, str]]:
     """Files with their student; those without one are told of once for each name."""
-    owned, told = [], set()
+    owned: list[tuple[Handed, Owner, str]] = []
+    told: set[tuple[str, ...]] = set()
     names: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    files = [(handed, owner_of(handed.parts)) for handed in files]
-    for _, owner in files:
+    owners = [(handed, owner_of(handed.parts)) for handed in files]
+    for _, owner in owners:
         names[owner.who].add(owner.users[:1])
-    for handed, owner in files:
+    for handed, owner in owners:
         if roster:
             matching = [s.id for s in roster.find(owner)]
         else:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from autograder.assignments import Assignment
+from autograder.collecting.arrivals import ARRIVALS, Arrivals, arrival_times
+from autograder.collecting.bulk_download import CollectError, Refused, read_file
 from autograder.collecting.choose import Chosen, Version
-from autograder.collecting.download import CollectError, Refused, read_file
+from autograder.course.assignment import Assignment
 from autograder.files import write_whole
-from autograder.nbgrader_plugin.late import ARRIVALS, Arrivals, arrival_times
 
 What = Literal["new", "unchanged", "replaced", "older"]
 
@@ -77,7 +77,8 @@ def _keep(folder: Path, data: bytes, moment: datetime | None, dry: bool) -> bool
         raise Refused(f"{folder.name} is a link: move it away")
     if any(path.read_bytes() == data for path in folder.glob("*.ipynb") if path.stat().st_size == len(data)):
         return False
-    name = _naive(moment).strftime("%Y-%m-%dT%H%M%SZ") if moment else "time-unknown"
+    naive = _naive(moment)
+    name = naive.strftime("%Y-%m-%dT%H%M%SZ") if naive else "time-unknown"
     free = next(p for n in range(10**6) if not (p := folder / f"{name}{f'-{n}' if n else ''}.ipynb").exists())
     if not dry:
         write_whole(free, data)

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.collecting.download import CollectError
+from autograder.collecting.bulk_download import CollectError
 from autograder.collecting.names import Owner
 from autograder.files import printable
 

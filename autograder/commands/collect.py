@@ -1,18 +1,19 @@
 """`autograder collect`: an LMS's bulk download into submitted/."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
-from autograder import assignments
-from autograder.collecting.choose import Sorted, choose
-from autograder.collecting.download import CollectError, Refused, open_download
-from autograder.collecting.place import Placed, given_time, place, write_arrivals
-from autograder.collecting.roster import known_roster
-from autograder.commands.errors import assignment_named
+from autograder.commands.options import Quiet, Roster
+from autograder.course.course import this_course
 from autograder.files import printable
-from autograder.nbgrader_plugin.late import arrival_times
-from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autograder.collecting.choose import Sorted
+    from autograder.collecting.place import Placed
 
 SAID = {
     "new": "new",
@@ -23,11 +24,27 @@ SAID = {
 
 
 def collect(
-    download: Path, assignment: str, roster: Path | None, arrived: str | None, dry_run: bool, quiet: bool
-) -> list[Placed]:
-    """Collect and tell what a person has to look at; raises CollectError where nothing can be collected."""
-    known, moment = assignment_named(assignment), given_time(arrived)
-    submitted = assignments.ROOT / "submitted"
+    download: Annotated[Path, typer.Argument(help="The zip archive or folder of a bulk download.")],
+    assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
+    roster: Roster = None,
+    arrived: Annotated[str | None, typer.Option(help="When all of it arrived, in place of the files' times.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would happen; write nothing.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Sort a bulk download from Canvas or Moodle into submitted/, with arrival times."""
+    # It tells what a person has to look at, and raises CollectError where nothing can be collected.
+    from rich.console import Console
+
+    from autograder.collecting.arrivals import arrival_times
+    from autograder.collecting.bulk_download import CollectError, Refused, open_download
+    from autograder.collecting.choose import choose
+    from autograder.collecting.place import given_time, place, write_arrivals
+    from autograder.collecting.roster import known_roster
+    from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
+
+    course = this_course()
+    known, moment = course.named(assignment), given_time(arrived)
+    submitted = course.submitted
     found = open_download(download)
     sorted_ = choose(found.files, known_roster(roster, submitted), known.stem, moment)
     sorted_.refused[:0] = found.refused
@@ -35,7 +52,7 @@ def collect(
     submitted.mkdir(exist_ok=True)
     times = arrival_times(submitted)
     try:
-        with only_grader(assignments.ROOT):
+        with only_grader(course.root):
             for student, chosen in sorted_.chosen.items():
                 try:
                     placed.append(
@@ -51,10 +68,9 @@ def collect(
         raise CollectError(f"cannot write {error.filename} ({error.strerror}); what was collected is kept") from None
     sorted_.missing = [s for s in sorted_.missing if not (submitted / s / assignment).is_dir()]
     _tell(Console(quiet=quiet, highlight=False), assignment, placed, sorted_, dry_run)
-    return placed
 
 
-def _tell(console: Console, assignment: str, placed: list[Placed], found: Sorted, dry_run: bool) -> None:
+def _tell(console: "Console", assignment: str, placed: "list[Placed]", found: "Sorted", dry_run: bool) -> None:
     def lines(title: str, rows: list[str]) -> None:
         if rows:
             console.print(f"{title} ({len(rows)})", style="bold", markup=False)

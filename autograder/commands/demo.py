@@ -1,42 +1,55 @@
 """`autograder demo`: from nothing to marks and feedback."""
 
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
-from autograder.assignments import ASSIGNMENTS, ROOT, Assignment
-from autograder.commands.autograde import autograde_submitted
-from autograder.commands.release import build
-from autograder.demo.submissions import STORIES, Sample, place_samples
-from autograder.grading.result import CellOutcome, Result
+from autograder.commands.autograde import autograde
+from autograder.commands.options import AssignmentOrAll, Jobs, Quiet
+from autograder.commands.release import release
+from autograder.course.course import this_course
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from autograder.course.assignment import Assignment
+    from autograder.demo.submissions import Sample
+    from autograder.results.result import CellOutcome
 
 
-def run_demo(jobs: int | None, quiet: bool) -> None:
-    """Data, release, solutions, sample submissions, grading, and a table of what came out."""
-    console = Console(quiet=quiet)
+def demo(assignment: AssignmentOrAll = None, jobs: Jobs = None, quiet: Quiet = False) -> None:
+    """The whole course on sample submissions, from nothing to marks and feedback."""
+    from rich.console import Console
+
+    from autograder.demo.submissions import place_samples
+
+    course, console = this_course(), Console(quiet=quiet)
     console.rule("1. data, release/ and solutions/")
-    build(None, True, quiet)
-    for name in STORIES:
-        assignment = ASSIGNMENTS[name]
-        console.rule(f"2. sample submissions of {name}")
-        samples = place_samples(assignment, ROOT / "submitted")
+    release(assignment, quiet=quiet)
+    for one in course.chosen(assignment):
+        console.rule(f"2. sample submissions of {one.name}")
+        samples = place_samples(one, course.submitted)
         for sample in samples:
-            console.print(f"submitted/{sample.student}/{name}: {sample.story}", highlight=False)
+            console.print(f"submitted/{sample.student}/{one.name}: {sample.story}", highlight=False)
         console.rule("3. grading in the sandbox, gradebook, feedback")
         students = [sample.student for sample in samples]
-        autograde_submitted(name, students, jobs, "auto", "definitions", False, False, quiet)
-        console.print(table(assignment, samples))
+        autograde(one.name, students, jobs, quiet=quiet)
+        console.print(table(one, samples))
+    first = course.chosen(assignment)[0]
     console.print(
-        "What a student sees:   feedback/ben/transformer-fundamentals/transformer_fundamentals.html\n"
-        "Result files:          results/transformer-fundamentals/ben.json\n"
+        f"What a student sees:   feedback/ben/{first.name}/{first.stem}.html\n"
+        f"Result files:          results/{first.name}/ben.json\n"
         "The gradebook:         gradebook.db, in formgrader (`.venv/bin/jupyter lab`) or as CSV (`autograder export`)",
         highlight=False,
     )
 
 
-def table(assignment: Assignment, samples: list[Sample]) -> Table:
+def table(assignment: "Assignment", samples: "list[Sample]") -> "Table":
     """Components against students, with totals and seconds; narrow enough for 80 columns."""
-    folder = ROOT / "results" / assignment.name
-    results = [Result.from_json((folder / f"{sample.student}.json").read_text()) for sample in samples]
+    from rich.table import Table
+
+    from autograder.results.result_file import read_result
+
+    folder = assignment.root / "results" / assignment.name
+    results = [read_result(folder / f"{sample.student}.json") for sample in samples]
     shown = Table(
         title=f"{assignment.name}: automatic points", caption="less than full marks in yellow", padding=(0, 0)
     )
@@ -51,5 +64,5 @@ def table(assignment: Assignment, samples: list[Sample]) -> Table:
     return shown
 
 
-def _points(outcome: CellOutcome) -> str:
+def _points(outcome: "CellOutcome") -> str:
     return f"{outcome.score:g}" if outcome.score >= outcome.max_score else f"[yellow]{outcome.score:g}[/]"

@@ -1,59 +1,62 @@
 """`autograder explain`: one hidden test on one submission, for office hours and appeals."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
+import typer
 
-from autograder import assignments
-from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.commands.errors import CommandError, assignment_named
-from autograder.feedback.clean import clean_text
+from autograder.commands.errors import CommandError
+from autograder.commands.options import Sandbox, SandboxOption
+from autograder.course.course import Course, this_course
 from autograder.files import printable
-from autograder.grading.expect import Mistake
-from autograder.grading.prepare import NotGradable
-from autograder.grading.result import Result, TestOutcome
-from autograder.nbgrader_plugin.preprocessors import result_path
-from autograder.reporting.replay import Replayed, Step, replay_test, test_cells
-from autograder.reporting.values import difference, shown
-from autograder.sandbox.session import Raised
-from autograder.worker.wire import Handle
-from data.secret import secret_file
 
-WARNING = (
-    "For instructors only: this shows hidden inputs and what is expected for them. Explain it in your own words; "
-    "whoever has these lines can write a component that passes them alone."
-)
+if TYPE_CHECKING:
+    from autograder.course.assignment import Assignment
+    from autograder.results.result import Result
 
 
-def explain(student: str, test: str, assignment: str | None, sandbox: Literal["auto", "none"]) -> Replayed:
-    """Print the test as it went. Raises CommandError where there is nothing to replay."""
-    known, name = _which(student, test, assignment)
-    if not secret_file().is_file():
-        raise CommandError(f"without the course secret ({secret_file()}) the grading's inputs cannot be drawn again")
+def explain(
+    student: Annotated[str, typer.Argument(help="Name of the student's folder in submitted/.")],
+    test: Annotated[str, typer.Argument(help="Name of a hidden test, or a part that only one has.")],
+    assignment: Annotated[str | None, typer.Option(help="Where the student has several.")] = None,
+    sandbox: SandboxOption = Sandbox.auto,
+) -> None:
+    """For instructors: one hidden test on one submission, with its real inputs, found and expected."""
+    # Raises CommandError where there is nothing to replay.
+    from rich.console import Console
+
+    from autograder.datasets.secret import secret_file
+    from autograder.grading.prepare_submission import NotGradable
+    from autograder.reporting.explained import tell
+    from autograder.reporting.rerun import replay_test
+
+    course = this_course()
+    known, name = _which(course, student, test, assignment)
+    secret = secret_file(course.root)
+    if not secret.is_file():
+        raise CommandError(f"without the course secret ({secret}) the grading's inputs cannot be drawn again")
     result = _recorded(known, student)
     try:
-        replayed = replay_test(known, _submission(student, known), name, result, sandbox)
+        replayed = replay_test(known, _submission(student, known), name, result, sandbox.value)
     except NotGradable as reason:
         raise CommandError(f"the submission of {printable(student)} cannot be run: {reason}") from None
     outcomes = [t for c in result.cells.values() for t in c.tests if t.name == name] if result else []
-    _tell(Console(highlight=False), student, known, replayed, outcomes[0] if outcomes else None)
-    return replayed
+    tell(Console(highlight=False), student, known, replayed, outcomes[0] if outcomes else None)
 
 
-def _submission(student: str, assignment: Assignment) -> Path:
-    return assignments.ROOT / "submitted" / student / assignment.name / f"{assignment.stem}.ipynb"
+def _submission(student: str, assignment: "Assignment") -> Path:
+    return assignment.root / "submitted" / student / assignment.name / f"{assignment.stem}.ipynb"
 
 
-def _which(student: str, test: str, named: str | None) -> tuple[Assignment, str]:
+def _which(course: Course, student: str, test: str, named: str | None) -> "tuple[Assignment, str]":
     """The assignment and the test's full name; a unique part of a name will do."""
-    chosen = [assignment_named(named)] if named else list(ASSIGNMENTS.values())
+    chosen = course.chosen(named)
     handed_in = [one for one in chosen if _submission(student, one).is_file()]
     if not handed_in:
         where = f"submitted/{printable(student)}/{named or 'ASSIGNMENT'}/"
         raise CommandError(f"there is no submission of {printable(student)}: {where} holds no notebook")
+    from autograder.reporting.rerun import test_cells
+
     found = []
     for one in handed_in:
         names = list(test_cells(one))
@@ -67,95 +70,15 @@ def _which(student: str, test: str, named: str | None) -> tuple[Assignment, str]
     raise CommandError(f"'{test}' may be any of: {several}" + ("" if named else " (or say --assignment)"))
 
 
-def _recorded(assignment: Assignment, student: str) -> Result | None:
+def _recorded(assignment: "Assignment", student: str) -> "Result | None":
+    from autograder.commands.progress import Say
+    from autograder.nbgrader_plugin.preprocessors import result_path
+    from autograder.results.result_file import DamagedResult, read_result
+
     try:
-        return Result.from_json(result_path(assignments.ROOT, assignment.name, student).read_text())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return read_result(result_path(assignment.root, assignment.name, student))
+    except FileNotFoundError:
         return None
-
-
-def _tell(
-    console: Console, student: str, assignment: Assignment, replayed: Replayed, recorded: TestOutcome | None
-) -> None:
-    finding = replayed.finding
-    console.print(Panel(Text(WARNING), border_style="red"))
-    console.print(Text(f"{printable(student)}, {assignment.name}, {finding.name}", style="bold"))
-    console.print(Text(f"{finding.title} ({finding.points:g} points, cell {finding.cell})"))
-    now = "passes" if finding.passed else "fails"
-    if recorded is None:
-        console.print(Text(f"Not graded yet, or the result is gone. Here and now it {now}."))
-    else:
-        through = " with working parts below" if recorded.follow_through else ""
-        was = f"{recorded.status}{through}, {recorded.earned:g} of {recorded.points:g}"
-        console.print(Text(f"Recorded when it was graded: {was}. Here and now, by itself, it {now}."))
-        if recorded.message:
-            console.print(Text(f"The student read: {clean_text(recorded.message, 1500)}", style="italic"))
-    objects: dict[int, str] = {}
-    for number, step in enumerate(replayed.steps, start=1):
-        _tell_step(console, number, step, objects)
-    console.print()
-    console.print(Text(_verdict(replayed), style="bold"))
-
-
-def _tell_step(console: Console, number: int, step: Step, objects: dict[int, str]) -> None:
-    console.print()
-    console.print(Text(f"{number}. {_request(step, objects)}", style="bold cyan"))
-    for name, value in _inputs(step.fields):
-        console.print(Text(f"   {name}: {shown(value, '   ')}"), soft_wrap=True)
-    if isinstance(step.found, Handle):
-        objects[step.found.number] = str(step.fields.get("name", "object"))
-    told = difference(step.found, step.expected)
-    if not told and not isinstance(step.found, Handle):
-        console.print(Text(f"   found, as expected: {shown(step.found, '   ')}", style="green"), soft_wrap=True)
-        return
-    console.print(Text(f"   found: {shown(step.found, '   ')}", style="" if not told else "yellow"), soft_wrap=True)
-    if told:
-        console.print(Text(f"   expected: {shown(step.expected, '   ')}", style="green"), soft_wrap=True)
-        console.print(Text(f"   difference: {told}", style="yellow"), soft_wrap=True)
-
-
-def _request(step: Step, objects: dict[int, str]) -> str:
-    fields = step.fields
-    target = fields.get("handle") or fields.get("module")
-    which = f"{objects.get(target.number, 'object')} (object {target.number})" if isinstance(target, Handle) else ""
-    mode = "in training mode" if fields.get("train") else "in evaluation mode"
-    said = {
-        "call": f"call {fields.get('name')}",
-        "build": f"build {fields.get('name')}",
-        "forward": f"forward of {which}, {mode}",
-        "method": f"{which}.{fields.get('name')}",
-        "attribute": f"attribute {fields.get('path')} of {which}",
-        "parameters": f"parameters of {which}",
-        "load": f"load parameters into {which}",
-        "drive": f"run the driver {fields.get('name')}",
-        "has": f"is {fields.get('name')} defined?",
-    }
-    return said.get(step.do, step.do)
-
-
-def _inputs(fields: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What the test gave, by name; the seed only where there is one."""
-    inputs = [(f"input {i}", value) for i, value in enumerate(fields.get("args", ()), start=1)]
-    inputs += list(fields.get("kwargs", {}).items()) + list(fields.get("inputs", {}).items())
-    if fields.get("state") is not None:
-        inputs.append(("parameters", fields["state"]))
-    return inputs + ([("seed", fields["seed"])] if fields.get("seed") else [])
-
-
-def _verdict(replayed: Replayed) -> str:
-    finding, error = replayed.finding, replayed.finding.error
-    cell = replayed.error_of_cell
-    ran = f" The cell {finding.cell} ended with {cell['type']}: {clean_text(cell['text'], 300)}." if cell else ""
-    match error:
-        case None:
-            return ("Passed." if finding.skipped is None else f"Not tested: {finding.skipped}.") + ran
-        case Mistake():
-            return (
-                "Failed: "
-                + " ".join(p for p in (error.symptom, error.cause, clean_text(error.detail or "")) if p)
-                + ran
-            )
-        case Raised():
-            where = f" in {error.place}" if error.place else ""
-            return f"The student's code raised {error.type_name}{where}: {clean_text(error.text, 600)}.{ran}"
-    return f"Could not run: {clean_text(str(error), 300)}.{ran}"
+    except DamagedResult as damaged:
+        Say(quiet=False)(str(damaged))
+        return None

@@ -4,49 +4,55 @@ import os
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated
 
-from autograder.commands.errors import CommandError, assignment_named
-from autograder.commands.progress import counting
-from autograder.feedback.page import feedback_page
+import typer
+
+from autograder.batch.processes import start_ahead
+from autograder.commands.errors import CommandError
+from autograder.commands.options import Execute, ExecuteOption, Force, Quiet, Sandbox, SandboxOption
+from autograder.course.course import this_course
 from autograder.files import printable, write_whole
-from autograder.grading.digest import grading_digest, submission_digest
-from autograder.grading.graded import Graded
-from autograder.grading.kept import longest_first, read_result, still_holds
-from autograder.grading.many import Settings, grade_many
-from autograder.grading.prepare import release_notebook
-from autograder.grading.processes import cores
-from autograder.grading.result import Mode, Result
-from autograder.sandbox.tiers import choose
+
+if TYPE_CHECKING:
+    from autograder.grading.graded import Graded
+    from autograder.results.result import Result
 
 
-def grade_files(
-    notebooks: list[Path],
-    assignment: str,
-    output: Path,
-    jobs: int | None,
-    sandbox: Literal["auto", "none"],
-    execute: Mode,
-    force: bool,
-    quiet: bool,
+def grade(
+    notebooks: Annotated[list[Path], typer.Argument(help="Notebooks to grade.")],
+    assignment: Annotated[str, typer.Option(help="Name of the assignment.")],
+    output: Annotated[Path, typer.Option(help="Folder for STEM.json and STEM.html.")],
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Notebooks at a time.")] = 1,
+    sandbox: SandboxOption = Sandbox.auto,
+    execute: ExecuteOption = Execute.definitions,
+    force: Force = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Grade each notebook into `output`, but for those whose result there still holds, unless `force`.
+    """Grade notebooks: a result file and a feedback page for each."""
+    # Raises CommandError after the others are done where a file is missing.
+    start_ahead(assignment, sandbox.value, several=jobs != 1 and len(notebooks) > 1)
+    from autograder.batch.digest import grading_digest, submission_digest
+    from autograder.batch.many import Settings, grade_many
+    from autograder.batch.unchanged import earlier_result, longest_first, still_holds
+    from autograder.commands.progress import counting
+    from autograder.notebooks.released import release_notebook
+    from autograder.sandbox.tiers import choose
 
-    Raises CommandError after the others are done where a file is missing.
-    """
-    known = assignment_named(assignment)
+    course = this_course()
+    known = course.named(assignment)
     stems = Counter(path.stem for path in notebooks)
     if twice := [printable(stem) for stem, n in stems.items() if n > 1]:
         raise CommandError(f"two notebooks are called '{twice[0]}': their results would have one name; rename one")
     if output.exists() and not output.is_dir():
         raise CommandError(f"{output} is not a folder: name a folder for the results")
     release_notebook(known)
-    tier = choose(sandbox)
+    tier = choose(sandbox.value, course.root)
     # a link that leads nowhere is there: it gets a result that says what it is
     there = [path for path in notebooks if os.path.lexists(path)]
-    grading, jobs = grading_digest(known, execute), jobs or cores()
+    grading = grading_digest(known, execute.value)
     digests = {path: submission_digest(path, grading) for path in there}
-    earlier = {path: read_result(output / f"{path.stem}.json") for path in there}
+    earlier = {path: earlier_result(output / f"{path.stem}.json") for path in there}
     with counting("grading", len(there), quiet, jobs) as step:
         waiting = []
         for path in there:
@@ -59,7 +65,7 @@ def grade_files(
         def at_fault(path: Path, fault: Exception) -> None:
             step(f"{printable(path.name)}: not graded ({fault})", "fault")
 
-        waiting, settings = longest_first(waiting, earlier.get), Settings(assignment, sandbox, execute)
+        waiting, settings = longest_first(waiting, earlier.get), Settings(known, sandbox.value, execute.value)
         with closing(grade_many(waiting, settings, jobs, at_fault)) as outcomes:
             for path, graded in outcomes:
                 _write(path, graded.under(digests[path]), output)
@@ -68,13 +74,15 @@ def grade_files(
         raise CommandError(f"no such file: {', '.join(missing)}" + ("; the others are graded" if there else ""))
 
 
-def _line(path: Path, result: Result) -> str:
+def _line(path: Path, result: "Result") -> str:
     told = printable(result.error) if result.error else f"{result.score:g} of {result.max_score:g}"
     return f"{printable(path.name)}: {told} ({result.seconds:.1f} s)"
 
 
-def _write(path: Path, graded: Graded, output: Path) -> None:
+def _write(path: Path, graded: "Graded", output: Path) -> None:
     """The old result goes first and the new one comes last, so that a result always has its own page."""
+    from autograder.feedback.page import feedback_page
+
     try:
         (output / f"{path.stem}.json").unlink(missing_ok=True)
         write_whole(output / f"{path.stem}.html", feedback_page(graded.notebook, graded.result))

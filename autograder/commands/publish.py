@@ -3,21 +3,32 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated
 
-from autograder.assignments import ASSIGNMENTS
-from autograder.commands.errors import CommandError, assignment_named
-from autograder.commands.progress import Say
-from autograder.notebooks.swap import swap, workshop
-from autograder.publishing.layout import student_files
-from autograder.publishing.withheld import refuse_leaks
+import typer
+
+from autograder.commands.errors import CommandError
+from autograder.commands.options import Quiet
+from autograder.course.course import this_course
 
 LIST = ".published.json"  # what an earlier call wrote, with SHA-256
 CLUTTER = {".ipynb_checkpoints", "__pycache__", ".DS_Store"}
 
 
-def publish(folder: Path, names: list[str] | None, quiet: bool) -> None:
-    """Write the folder, whole or not at all. Raises CommandError where it holds what we did not write."""
-    chosen = [assignment_named(name) for name in names] if names else list(ASSIGNMENTS.values())
+def publish(
+    folder: Annotated[Path, typer.Argument(help="An empty folder, or one that was published before.")],
+    assignment: Annotated[list[str] | None, typer.Option(help="Only this assignment; may be repeated.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write what students may have: notebooks, data, packages, a README. Nothing else gets in."""
+    # Whole or not at all; raises CommandError where the folder holds what this command did not write.
+    from autograder.commands.progress import Say
+    from autograder.notebooks.swap import staging, swap
+    from autograder.publishing.layout import student_files
+    from autograder.publishing.leak_check import refuse_leaks
+
+    course = this_course()
+    chosen = [course.named(name) for name in assignment or course.assignments]
     target = folder.resolve()
     if unknown := _not_ours(target):
         shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
@@ -29,8 +40,8 @@ def publish(folder: Path, names: list[str] | None, quiet: bool) -> None:
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     files[LIST] = (json.dumps(sums, indent=1) + "\n").encode()
     try:
-        with workshop(target) as shop:
-            built = shop / "built"
+        with staging(target) as stage:
+            built = stage / "built"
             for name, data in files.items():
                 (built / name).parent.mkdir(parents=True, exist_ok=True)
                 (built / name).write_bytes(data)

@@ -2,22 +2,36 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
-from autograder import assignments
-from autograder.collecting.roster import known_roster
-from autograder.commands.errors import assignment_named
-from autograder.commands.progress import Say
-from autograder.files import write_whole
-from autograder.reporting.gather import gather
-from autograder.reporting.page import report_page
+import typer
+
+from autograder.commands.options import Assignment, Quiet, Roster
+from autograder.course.course import this_course
 
 
-def report(assignment: str, anonymous: bool, output: Path | None, roster: Path | None, quiet: bool) -> Path:
-    """Write the page, by default to `results/report/NAME.html`; gives its path."""
-    known, course = assignment_named(assignment), assignments.ROOT
-    path = output or course / "results" / "report" / f"{assignment}.html"
-    results = gather(known, course)
-    names = {s.id: s.name for s in known_roster(roster, course / "submitted").students if s.name}
+def report(
+    assignment: Assignment,
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Without anybody's name.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="The HTML file to write.", show_default="results/report/NAME.html")
+    ] = None,
+    roster: Roster = None,
+    quiet: Quiet = False,
+) -> None:
+    """The class at a glance, as one HTML page: marks, tests, mistakes, what is to be marked."""
+    from autograder.collecting.roster import known_roster
+    from autograder.commands.progress import Say
+    from autograder.files import write_whole
+    from autograder.reporting.gather import gather
+    from autograder.reporting.report_page import report_page
+
+    say, course = Say(quiet), this_course()
+    known = course.named(assignment)
+    path = output or course.results / "report" / f"{assignment}.html"
+    results = gather(known, course.root)
+    names = {s.id: s.name for s in known_roster(roster, course.submitted).students if s.name}
     write_whole(path, report_page(results, names, anonymous=anonymous, made=datetime.now()))
-    Say(quiet)(f"{path}: {len(results.results)} submissions{', without names' if anonymous else ''}")
-    return path
+    for damaged in results.unreadable.values():
+        say(damaged)
+    say(f"{path}: {len(results.results)} submissions{', without names' if anonymous else ''}")

@@ -1,10 +1,11 @@
 """Write the sample submissions.
 
-A student's folder in `samples/` holds a file for each solution cell that this student wrote differently from the
-solved notebook; the file's name is the cell's id.
+In an assignment's folder of graders, `samples/stories.toml` says who there is; `samples/STUDENT/` holds a file for each
+solution cell that this student wrote differently from the solved notebook, with the cell's id as its name.
 """
 
 import copy
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,14 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
 from autograder.faults import Fault
 from autograder.files import write_whole
-from autograder.grading.prepare import release_notebook
 from autograder.notebooks.rebuild import grade_id
+from autograder.notebooks.released import release_notebook
 
 SAMPLE_MARK = "sample submission of the course's demonstration"
-SAMPLES = Path(__file__).resolve().parent / "samples"
+SAMPLES = "samples"  # in the folder of an assignment's graders
 
 
 @dataclass(frozen=True)
@@ -32,26 +33,16 @@ class Sample:
     blank: bool = False
 
 
-STORIES: dict[str, tuple[Sample, ...]] = {
-    "transformer-fundamentals": (
-        Sample("ada", "everything right", ()),
-        Sample("ben", "attention scores are not scaled", ("sdpa",)),
-        Sample("chloe", "sines and cosines in halves, not in turn", ("positional-encoding",)),
-        Sample("dario", "layer norm with the unbiased deviation, eps outside", ("layer-norm",)),
-        Sample("elif", "the mean runs over padding, too", ("mini-transformer",)),
-        Sample("farid", "gradients are never set to zero", ("train",)),
-        Sample("gita", "nothing filled in", (), blank=True),
-        Sample("hana", "a syntax error in one cell", ("feed-forward",)),
-        Sample("ivan", "a loop that never ends in one function", ("simple-tokenizer",)),
-    ),
-    "llm-internals": (
-        Sample("ada", "everything right", ()),
-        Sample("ben", "entropy in bits", ("uncertainty",)),
-        Sample("chloe", "top-p drops the token that crosses p", ("sampling",)),
-        Sample("elif", "cache counted for every head", ("kv-cache-size",)),
-        Sample("gita", "nothing filled in", (), blank=True),
-    ),
-}
+def samples_of(assignment: Assignment) -> tuple[Sample, ...]:
+    """The made-up students of an assignment, by its `samples/stories.toml`; none where there is no such file."""
+    stories = assignment.graders / SAMPLES / "stories.toml"
+    if not stories.is_file():
+        return ()
+    entries = tomllib.loads(stories.read_text(encoding="utf-8")).items()
+    return tuple(
+        Sample(student, entry["story"], tuple(entry.get("loses", ())), entry.get("blank", False))
+        for student, entry in entries
+    )
 
 
 class NotASample(Fault):
@@ -63,7 +54,7 @@ def place_samples(assignment: Assignment, submitted: Path) -> list[Sample]:
 
     Raises NotASample, before anything is written, where that would replace what is no sample.
     """
-    samples = STORIES[assignment.name]
+    samples = samples_of(assignment)
     targets = {sample: sample_file(assignment, submitted, sample) for sample in samples}
     for target in targets.values():
         if target.exists() and SAMPLE_MARK not in target.read_text(errors="replace"):
@@ -84,7 +75,7 @@ def sample_file(assignment: Assignment, submitted: Path, sample: Sample) -> Path
 def _answered(solved: NotebookNode, student: str, assignment: Assignment) -> NotebookNode:
     """The solved notebook with this student's own cells, and with plain text in the written answers."""
     notebook = copy.deepcopy(solved)
-    own = dict(_own_cells(SAMPLES / student / assignment.name))
+    own = dict(_own_cells(assignment.graders / SAMPLES / student))
     for cell in notebook.cells:
         name = grade_id(cell)
         if name in own:

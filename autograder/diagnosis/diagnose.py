@@ -4,14 +4,15 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autograder.assignments import Assignment
+from autograder.bank.versions import wrong_versions
+from autograder.course.assignment import Assignment
 from autograder.diagnosis.fingerprints import expected, known, observe
 from autograder.diagnosis.naming import Diagnosis, name_mistakes
 from autograder.diagnosis.picture import Picture, picture
-from autograder.grading.execution import Execution
-from autograder.grading.follow_through import Verdict, blank, stand_ins, stand_ins_of
-from autograder.misconceptions.bank import wrong_versions
 from autograder.sandbox.session import WorkerError
+from autograder.testing.answering import Answering
+from autograder.testing.follow_through import Verdict, blank
+from autograder.testing.stand_ins import stand_ins, stand_ins_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Remark:
 
 
 def remarks(
-    assignment: Assignment, judged: Mapping[str, Verdict], errors: Mapping[str, BaseException | None], fresh: Execution
+    assignment: Assignment, judged: Mapping[str, Verdict], errors: Mapping[str, BaseException | None], fresh: Answering
 ) -> dict[str, Remark]:
     """Remarks by test, for components that lost points. `errors` are those of the hidden tests, by test.
 
@@ -46,7 +47,7 @@ def remarks(
     return said
 
 
-def _component(assignment: Assignment, cell: str, failed: list[str], fresh: Execution) -> dict[str, Remark]:
+def _component(assignment: Assignment, cell: str, failed: list[str], fresh: Answering) -> dict[str, Remark]:
     fresh.reach(assignment.test_cell(cell))
     observed = observe(assignment, cell, fresh)
     right = expected(assignment, cell)

@@ -12,16 +12,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from autograder.assignments import Assignment
+from autograder.bank.versions import Wrong
+from autograder.course.assignment import Assignment
 from autograder.diagnosis.drawable import Part, drawable
 from autograder.diagnosis.replay import recorded, replay
 from autograder.diagnosis.sketch import Sketch, changed, changes, sketch
 from autograder.files import write_whole
-from autograder.grading.direct import run_tests, tests_of
-from autograder.grading.in_process import InProcess
-from autograder.grading.plugin import Pass
-from autograder.grading.reference import IMPORTS, reference_cells
-from autograder.misconceptions.bank import BANK, Wrong
+from autograder.testing import draw, expect
+from autograder.testing.findings import Pass
+from autograder.testing.hidden_tests import run_tests, tests_of
+from autograder.testing.in_process import InProcess
+from autograder.testing.reference import IMPORTS, reference_cells
+
+TESTING = {Path(module.__file__ or "") for module in (expect, draw)}
 
 Expected = tuple[tuple[str, bool, Sketch], ...]  # test, whether random, the right answer; one entry a request
 
@@ -70,7 +73,7 @@ def expected(assignment: Assignment, cell: str) -> Expected:
 
 
 def path_of(assignment: Assignment) -> Path:
-    return BANK / assignment.stem / "fingerprints.json"
+    return assignment.bank / "fingerprints.json"
 
 
 def digest(assignment: Assignment, cell: str) -> str:
@@ -78,19 +81,19 @@ def digest(assignment: Assignment, cell: str) -> str:
     graders = assignment.graders
     tests = {Path(inspect.getfile(test.function)) for test in tests_of(assignment, cell)}
     shared = {p for p in graders.glob("*.py") if not p.name.startswith(("test_", "measure_", "target"))}
-    grading = {graders.parent.parent / "grading" / name for name in ("expect.py", "draw.py")}
+    oracles = set((graders.parent / "oracles").rglob("*.py"))
     hashed = hashlib.sha256()
-    for path in sorted(tests | shared | grading | set((graders / "drivers").glob("*.py"))):
+    for path in sorted(tests | shared | oracles | TESTING | set((graders / "drivers").glob("*.py"))):
         hashed.update(path.name.encode() + path.read_bytes())
     for name in (IMPORTS, *assignment.all_upstream(cell), cell):
         hashed.update(reference_cells(assignment)[name].encode())
-    hashed.update((BANK / assignment.stem / f"{cell}.toml").read_bytes())
+    hashed.update((assignment.bank / f"{cell}.toml").read_bytes())
     return hashed.hexdigest()[:16]
 
 
 def digests(assignment: Assignment) -> dict[str, str]:
     """The digest of every component that the bank knows."""
-    return {c: digest(assignment, c) for c in assignment.upstream if (BANK / assignment.stem / f"{c}.toml").is_file()}
+    return {c: digest(assignment, c) for c in assignment.upstream if (assignment.bank / f"{c}.toml").is_file()}
 
 
 def stale(assignment: Assignment) -> list[str]:

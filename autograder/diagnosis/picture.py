@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
 from autograder.diagnosis.fingerprints import Observed
 from autograder.diagnosis.replay import Recorded, recorded
 from autograder.diagnosis.sketch import sketch, unlike

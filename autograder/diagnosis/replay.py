@@ -6,32 +6,20 @@ A test stops at the first mistake that it finds; a replay goes on, so that two v
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from autograder import limits
-from autograder.assignments import Assignment
-from autograder.grading.direct import run_tests, tests_of
-from autograder.grading.execution import Execution
-from autograder.grading.in_process import InProcess, without_accelerator
-from autograder.grading.plugin import Pass
+from autograder.course.assignment import Assignment
+from autograder.diagnosis.sketch import Failure, sketch, unlike
 from autograder.sandbox.session import Died, Raised, TimedOut, WorkerError
+from autograder.testing.answering import Answering
+from autograder.testing.findings import Pass
+from autograder.testing.hidden_tests import run_tests, tests_of
+from autograder.testing.in_process import InProcess, without_accelerator
+from autograder.testing.stand_ins import StandIns
 from autograder.worker.wire import Handle
 
 OTHER_SEED = 7919
-
-
-class Answering(Protocol):
-    """What serves requests: an `Execution` of a submission, or an `InProcess` of our own text."""
-
-    def request(self, do: str, seconds: float, **fields: Any) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Failure:
-    """In place of a value: the request raised (type and text), hung or ended the worker."""
-
-    type_name: str
-    text: str = ""
 
 
 NO_OBJECT = Failure("NoObject")  # what it needs was never made
@@ -53,8 +41,10 @@ class Recorded:
 class Recorder:
     """Stands where `inner` stands, and keeps every request with its answer."""
 
-    inner: Execution | InProcess
+    inner: Answering
     kept: list[tuple[str, float, dict[str, Any], Any]] = field(default_factory=list)
+
+    stand_ins: StandIns | None = None  # those of `inner` hold
 
     @property
     def timeouts(self) -> dict[str, int]:
@@ -68,8 +58,11 @@ class Recorder:
     def alive(self) -> bool:
         return self.inner.alive
 
-    def reach(self, test_cell: str) -> None:
-        self.inner.reach(test_cell)
+    def reach(self, cell: str) -> None:
+        self.inner.reach(cell)
+
+    def close(self) -> None:
+        self.inner.close()
 
     def request(self, do: str, seconds: float, **fields: Any) -> Any:
         try:
@@ -86,7 +79,7 @@ def recorded(assignment: Assignment, cell: str) -> tuple[Recorded, ...]:
     """The requests of the public run of the quick tests of `cell`, each with the reference's answer."""
     found: list[tuple[str, tuple[str, float, dict[str, Any], Any]]] = []
     recorder = Recorder(InProcess(assignment))
-    current = Pass(assignment, recorder, public=True)  # type: ignore[arg-type]
+    current = Pass(assignment, recorder, public=True)
     for test in tests_of(assignment, cell):
         recorder.kept = []
         with without_accelerator():
@@ -164,6 +157,4 @@ def _reseeded(value: Any, key: str = "") -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    from autograder.diagnosis.sketch import sketch, unlike
-
     return not unlike(sketch(one), sketch(other))

@@ -7,12 +7,12 @@ as far apart as the answers were; every other kind of value is kept as it is, or
 import hashlib
 import math
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 
-from autograder.diagnosis.replay import Failure
 from autograder.worker.wire import Handle, Opaque
 
 PROJECTIONS = 8
@@ -29,8 +29,20 @@ ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 Sketch = dict[str, Any]  # path of a leaf -> [kind, length, projections...] for numbers, text for anything else
 
 
+@dataclass(frozen=True)
+class Failure:
+    """In place of a value: the request raised (type and text), hung or ended the worker."""
+
+    type_name: str
+    text: str = ""
+
+
 def sketch(answer: Any) -> Sketch:
-    """The sketch of one answer: a flat dict, which JSON can hold."""
+    """The sketch of one answer: a flat dict, which JSON can hold.
+
+    >>> sketch({"rows": [torch.eye(2), "text"]}).keys()
+    dict_keys(['{', '/rows[', '/rows/0', '/rows/1'])
+    """
     leaves: Sketch = {}
     _walk(answer, "", leaves)
     for depth in (2, 1):  # by first name; where there are many of those, all in one
@@ -55,7 +67,12 @@ def _merged(leaves: Sketch, depth: int) -> Sketch:
 
 
 def unlike(found: Sketch, right: Sketch) -> bool:
-    """Whether an answer differs from the right one by more than rounding. The words of an error are free."""
+    """Whether an answer differs from the right one by more than rounding. The words of an error are free.
+
+    >>> right = sketch(torch.ones(3))
+    >>> unlike(sketch(torch.ones(3) * 1.00001), right), unlike(sketch(torch.tensor([1.0, 1.0, 2.0])), right)
+    (False, True)
+    """
     if error := _raised(right):
         return _raised(found) != error
     return found.keys() != right.keys() or any(_distance(found[k], right[k]) > _noise(right[k]) for k in right)

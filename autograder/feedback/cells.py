@@ -7,9 +7,9 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.feedback.outputs import new_output
 from autograder.feedback.clean import clean_notebook, clean_text, is_test_cell
-from autograder.grading.result import CellOutcome, Result, TestOutcome
+from autograder.feedback.outputs import new_output
+from autograder.results.result import CellOutcome, Result, TestOutcome
 
 OUTCOMES = {"passed": "passed", "failed": "failed", "could-not-run": "could not run"}
 FOLLOW_THROUGH = "Counted although an earlier part is wrong: with that part put right, yours works."

@@ -5,7 +5,7 @@ import re
 import secrets
 from xml.etree.ElementTree import Element, tostring
 
-import bleach
+import nh3
 from latex2mathml.commands import FUNCTIONS, LIMIT, MATRICES
 from latex2mathml.converter import convert_to_element
 
@@ -83,11 +83,20 @@ def mathml(formula: str, block: bool = False, most: int = MATHML_CHARACTERS) -> 
     text = tostring(root, encoding="unicode")
     if len(text) > most:
         raise ValueError("too much MathML")
-    return bleach.clean(text, TAGS, _allowed, ())
+    return CLEANER.clean(text)
 
 
-def _allowed(tag: str, name: str, value: str) -> bool:
-    return name in ATTRIBUTES and re.fullmatch(ATTRIBUTES[name], value) is not None
+def _kept(tag: str, name: str, value: str) -> str | None:
+    return value if re.fullmatch(ATTRIBUTES[name], value) else None
+
+
+CLEANER = nh3.Cleaner(
+    tags=set(TAGS),
+    attributes={"*": set(ATTRIBUTES)},
+    attribute_filter=_kept,
+    clean_content_tags=set(),
+    url_schemes=set(),
+)
 
 
 def _environment(found: re.Match[str]) -> str:

@@ -4,10 +4,9 @@ import html
 import re
 from typing import Any
 
-import bleach
-from bleach.css_sanitizer import CSSSanitizer
+import nh3
 from jinja2 import pass_context
-from mistune import import_plugin
+from mistune.plugins import import_plugin
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from autograder.feedback.clean import clean_attachments
@@ -25,6 +24,16 @@ TAGS = frozenset((
     "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul", "var",
 ))
 # fmt: on
+ATTRIBUTES = {tag: {"class", "style"} for tag in TAGS} | {
+    "a": {"href", "title"},
+    "details": {"class", "open", "style"},
+    "img": {"alt", "height", "src", "width"},
+    "ol": {"class", "start", "style"},
+    "*": set(),  # instead of the cleaner's own list
+}
+# The cleaner drops tags that it does not allow: as text, they are read, such as `List<int>` in an answer.
+FOREIGN_TAG = re.compile(rf"<(?!/?(?:{'|'.join(TAGS)})[\s/>]|!--)", re.I)
+ALIGNMENT = re.compile(r"(?:^|;)\s*text-align\s*:\s*(left|right|center)\s*(?:;|$)", re.I)
 LINK = re.compile(r"(?:https?://|mailto:|#)", re.I)
 PICTURE = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)")
 # The names that pygments gives to its tokens; other classes belong to the page and could restyle it.
@@ -80,18 +89,28 @@ def safe_html(source: str, attachments: Any = None, most: int = CELL_CHARACTERS)
     renderer = PlainRenderer(attachments, formulas := Formulas())
     renderer.left = most = min(most, CELL_CHARACTERS)
 
-    def allowed(tag: str, name: str, value: str) -> bool:
-        return formulas.name not in value and _allowed(tag, name, value)  # a mark in an attribute would become MathML
+    def kept(tag: str, name: str, value: str) -> str | None:
+        # a mark in an attribute would become MathML
+        return None if formulas.name in value else _kept(name, value)
 
     try:
         rendered = MarkdownWithMath(renderer, plugins=[import_plugin(name) for name in PLUGINS]).render(source)
         if len(rendered) - (most - renderer.left) > HTML_CHARACTERS:
             return as_typed(source)
-        cleaned = bleach.clean(rendered, TAGS, allowed, {"http", "https", "mailto", "data"}, css_sanitizer=STYLES)
+        cleaned = nh3.clean(
+            FOREIGN_TAG.sub("&lt;", rendered),
+            tags=set(TAGS),
+            attributes=ATTRIBUTES,
+            attribute_filter=kept,
+            clean_content_tags=set(),
+            url_schemes={"http", "https", "mailto", "data"},
+            link_rel=None,
+        )
     except Exception:  # no text may keep the page from being made
         return as_typed(source)
-    # nbgrader's page has Bootstrap's styles only: bare tables have no lines there, and summaries no marker
-    cleaned = re.sub(r"<img(?![^>]* src=)[^>]*>", "<em>[picture not shown]</em>", cleaned)
+    # The cleaner has escaped <, > and quotes in attributes: what looks like a tag or an address here is one. nbgrader's
+    # page has Bootstrap's styles only: bare tables have no lines there, and summaries no marker.
+    cleaned = re.sub(r'<img(?![^>]* src="data:)[^>]*>', "<em>[picture not shown]</em>", cleaned)
     cleaned = cleaned.replace("<table>", '<table class="table table-bordered table-condensed">')
     return formulas.put(cleaned.replace("<summary>", "<summary>&#9656; "))
 
@@ -100,25 +119,28 @@ def as_typed(source: str) -> str:
     return f"<pre>{html.escape(source)}</pre>"
 
 
-STYLES = CSSSanitizer(allowed_css_properties=["text-align"], allowed_svg_properties=[])
+def _kept(name: str, value: str) -> str | None:
+    """The value of an attribute as it may stand on the page, or None."""
+    if name == "style":
+        aligned = ALIGNMENT.search(value)
+        return f"text-align:{aligned[1]}" if aligned else None
+    if name == "open":
+        return ""
+    return value if _harmless(name, value) else None
 
 
-def _allowed(tag: str, name: str, value: str) -> bool:
-    if tag == "a":
+def _harmless(name: str, value: str) -> bool:
+    if name == "href":
         # A relative address is refused too: nbconvert strips "files/" later, and what stays may be a scheme.
-        return name == "title" or (name == "href" and bool(LINK.match(value)))
-    if tag == "img":
-        if name == "src":
-            found = PICTURE.fullmatch(value)
-            return found is not None and clean_picture(found[2], PNG if found[1] == "png" else JPEG) is not None
-        return name == "alt" or (name in ("width", "height") and bool(NUMBER.fullmatch(value)))
+        return bool(LINK.match(value))
+    if name == "src":
+        found = PICTURE.fullmatch(value)
+        return found is not None and clean_picture(found[2], PNG if found[1] == "png" else JPEG) is not None
+    if name in ("height", "start", "width"):
+        return bool(NUMBER.fullmatch(value))
     if name == "class":
         return all(TOKEN_CLASS.fullmatch(word) for word in value.split())
-    return (
-        name == "style"
-        or (tag, name) == ("details", "open")
-        or (tag == "ol" and name == "start" and bool(NUMBER.fullmatch(value)))
-    )
+    return True
 
 
 _without_attachments = remembered(safe_html)

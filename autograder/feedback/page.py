@@ -19,7 +19,7 @@ from traitlets.config import Config
 from autograder.feedback.cells import attach_feedback, clamped_score
 from autograder.feedback.clean import is_test_cell
 from autograder.feedback.remembered import remembered
-from autograder.grading.result import Result
+from autograder.results.result import Result
 
 
 def rendering_config() -> Config:
@@ -58,7 +58,8 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-act
 FORMULA_STYLES = """
 math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "DejaVu Math TeX Gyre", math }
 math[display=block] { margin: 0.6em 0 }
-mtd[columnalign=left] { text-align: -webkit-left } mtd[columnalign=right] { text-align: -webkit-right; padding-right: 0 }
+mtd[columnalign=left] { text-align: -webkit-left }
+mtd[columnalign=right] { text-align: -webkit-right; padding-right: 0 }
 mtable[displaystyle=true] > mtr > mtd { padding-top: 0.4em; padding-bottom: 0.4em }
 .text_cell_render:has(math) { overflow-x: auto }
 """
@@ -75,9 +76,7 @@ class FeedbackExporter(HTMLExporter):
         environment.loader = ChoiceLoader([DictLoader(NO_TYPESETTER), environment.loader])
         return environment
 
-    def from_notebook_node(
-        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any) -> Any:
         """What HTMLExporter does, without parsing and writing the whole page once more at the end.
 
         That gives a text to pictures without one, which none is here, and marks cells that this template does not have.

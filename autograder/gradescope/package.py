@@ -5,9 +5,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from autograder import assignments
-from autograder.assignments import Assignment
-from data.secret import course_secret
+from autograder.course.assignment import Assignment
+from autograder.datasets.secret import course_secret
 
 SETUP = """#!/usr/bin/env bash
 # Run once, while Gradescope builds the image. The base image is an Ubuntu with apt.
@@ -21,7 +20,7 @@ python="$(command -v python3.11 || command -v python3)"
 "$python" -m venv "$root/venv"
 "$root/venv/bin/pip" install --quiet --requirement "$root/course/requirements.lock"
 "$root/venv/bin/pip" install --quiet --no-deps --editable "$root/course"
-cd "$root/course" && COURSE_CACHE="$root/cache" "$root/venv/bin/python" -m data
+cd "$root/course" && COURSE_CACHE="$root/cache" "$root/venv/bin/python" -m autograder prepare
 """
 RUN = """#!/usr/bin/env bash
 # Run for each submission. Whatever happens, there is a results.json at the end.
@@ -48,7 +47,7 @@ def build(assignment: Assignment) -> bytes:
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as package:
         _script(package, "setup.sh", SETUP)
         _script(package, "run_autograder", RUN.format(name=assignment.name, stem=assignment.stem))
-        package.writestr("course.tar", _course())
+        package.writestr("course.tar", _course(assignment.root))
     return made.getvalue()
 
 
@@ -58,13 +57,13 @@ def _script(package: zipfile.ZipFile, name: str, text: str) -> None:
     package.writestr(entry, text)
 
 
-def _course() -> bytes:
+def _course(root: Path) -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         for part in PARTS:
-            archive.add(assignments.ROOT / part, arcname=part, filter=_kept)
+            archive.add(root / part, arcname=part, filter=_kept)
         secret = tarfile.TarInfo(".course-secret")
-        content = course_secret().hex().encode() + b"\n"
+        content = course_secret(root).hex().encode() + b"\n"
         secret.size, secret.mode = len(content), 0o600
         archive.addfile(secret, io.BytesIO(content))
     return made.getvalue()

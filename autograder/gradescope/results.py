@@ -10,7 +10,8 @@ from typing import Any
 
 from autograder.feedback.cells import clamped_score
 from autograder.files import write_whole
-from autograder.grading.result import CellOutcome, Result, TestOutcome
+from autograder.results.result import CellOutcome, Result, TestOutcome
+from autograder.results.result_file import DamagedResult, read_result
 
 SAYS = {"passed": "passed", "failed": "failed", "could-not-run": "failed"}
 
@@ -37,6 +38,12 @@ def nothing_to_grade(found: list[str], wanted: str) -> dict[str, Any]:
     return {"score": 0, "output": f"{what}: hand in {wanted} alone.", "output_format": "text", "tests": []}
 
 
+def not_readable() -> dict[str, Any]:
+    """Results where the result file is damaged, which is a fault of the course's."""
+    what = "The result of grading cannot be read. This is not your fault: please tell your instructor."
+    return {"score": 0, "output": what, "output_format": "text", "tests": []}
+
+
 def _test(cell: str, outcome: CellOutcome, test: TestOutcome) -> dict[str, Any]:
     return {
         "name": f"{cell.removesuffix('-tests')}: {test.title}",
@@ -54,7 +61,11 @@ def main() -> None:
     target, wanted, graded = Path(sys.argv[1]), sys.argv[2], [Path(name) for name in sys.argv[3:]]
     found = [path for path in graded if path.is_file()]
     if len(found) == 1:
-        content = results(Result.from_json(found[0].read_text(encoding="utf-8")))
+        try:
+            content = results(read_result(found[0]))
+        except DamagedResult as damaged:
+            print(damaged, file=sys.stderr)
+            content = not_readable()
     else:
         content = nothing_to_grade([path.stem for path in found], wanted)
     write_whole(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,1 @@
+"""What happens to one submission: from the file that was handed in to its result."""

@@ -9,12 +9,13 @@ from nbformat import NotebookNode
 from autograder import limits
 from autograder.feedback.clean import clean_outputs, clean_text
 from autograder.feedback.outputs import new_output
-from autograder.grading.result import Mode
-from autograder.grading.room import Room
+from autograder.grading.shown_outputs import ShownOutputs
 from autograder.notebooks.rebuild import grade_id
+from autograder.results.result import Mode
 from autograder.sandbox.session import Died, OverLimit, Raised, Session, TimedOut, WorkerError
-from autograder.sandbox.surroundings import Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.view import SandboxView
+from autograder.testing.stand_ins import StandIns
 
 
 class OutOfTime(WorkerError):
@@ -42,14 +43,6 @@ class CellRun:
     error: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class StandIns:
-    """Names to bind, by solution cell, to what the text `source` defines, as soon as that cell has run."""
-
-    source: str
-    names: dict[str, tuple[str, ...]]
-
-
 class Execution:
     """One pass over a notebook: `reach` runs cells up to a test cell, `request` then serves its tests."""
 
@@ -57,7 +50,7 @@ class Execution:
         self,
         notebook: NotebookNode,
         tier: Tier,
-        seen: Surroundings,
+        seen: SandboxView,
         mode: Mode,
         budget: Budget,
         stand_ins: StandIns | None = None,
@@ -69,7 +62,7 @@ class Execution:
         self.generation = 0
         self.timeouts: dict[str, int] = {}
         self._session: Session | None = None
-        self._room = Room()
+        self._shown = ShownOutputs()
         self._next = 0
         self._fatal: set[int] = set()
         self._places = {g: i for i, c in enumerate(self.cells) if (g := grade_id(c))}
@@ -163,7 +156,7 @@ class Execution:
         except Raised:
             run = CellRun([], {"type": "Error", "text": "the cell could not be run", "place": None})
         if index not in self.runs:
-            self.runs[index] = CellRun(self._room.fit(run.outputs), run.error)
+            self.runs[index] = CellRun(self._shown.fit(run.outputs), run.error)
 
 
 def _is_test(cell: NotebookNode) -> bool:

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nbformat import NotebookNode
 
-from autograder.assignments import Assignment
-from autograder.grading.prepare import release_notebook
-from autograder.grading.result import CellOutcome, Mode, Result, TestOutcome
+from autograder.course.assignment import Assignment
+from autograder.notebooks.released import declared_points, release_notebook
+from autograder.results.result import CellOutcome, Mode, Result, TestOutcome
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,6 @@ def could_not_run(path: Path, assignment: Assignment, reason: str, execute: Mode
         assignment.name, path.name, "could-not-run", 0.0, most, 0.0, cells, error=reason, execute=execute
     )  # fmt: skip
     return Graded(result, release_notebook(assignment))
-
-
-def declared_points(assignment: Assignment) -> dict[str, float]:
-    """Points of each solution cell's test cell, from the release."""
-    found: dict[str, float] = {}
-    for cell in release_notebook(assignment).cells:
-        mark: dict[str, Any] = cell.metadata.get("nbgrader", {})
-        name = str(mark.get("grade_id", "")).removesuffix("-tests")
-        if mark.get("grade") and name in assignment.upstream:
-            found[name] = float(mark["points"])
-    return found
 
 
 def _untested(points: float) -> CellOutcome:

@@ -11,20 +11,20 @@ from pathlib import Path
 from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SQLAlchemyError
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.batch.digest import grading_digest, submission_digest
+from autograder.batch.unchanged import earlier_result, still_holds
+from autograder.collecting.arrivals import Arrivals, arrival_times
+from autograder.course.assignment import Assignment
 from autograder.faults import Fault
 from autograder.files import printable, sweep
-from autograder.grading.digest import grading_digest, submission_digest
 from autograder.grading.graded import Graded
-from autograder.grading.kept import read_result, still_holds
-from autograder.grading.result import Mode, Result
 from autograder.nbgrader_plugin.gradebook import database_url, ensure_gradebook, open_gradebook
-from autograder.nbgrader_plugin.late import Arrivals, arrival_times, record_arrivals
+from autograder.nbgrader_plugin.late import record_arrivals
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
 from autograder.nbgrader_plugin.marks import Change, changes
 from autograder.nbgrader_plugin.preprocessors import result_path
 from autograder.nbgrader_plugin.record import record
+from autograder.results.result import Mode, Result
 from autograder.sandbox.tiers import Tier
 
 STUDENT = re.compile(r"[\w@+][\w.@+ -]*")
@@ -56,7 +56,6 @@ def autograde_class(
     execute: Mode = "definitions",
     tiers: Collection[Tier] | None = None,
     on_done: Callable[[Marked], None] = lambda marked: None,
-    course: Path | None = None,
 ) -> list[Marked]:
     """Grade all of `submitted/` (or the named students) into autograded/, gradebook.db, feedback/ and results/.
 
@@ -66,7 +65,7 @@ def autograde_class(
     Raises FileNotFoundError for an unknown student, NotSaved where another grader is at work in the course, and at the
     end where recording failed.
     """
-    course = course or assignments.ROOT
+    course = assignment.root
     folders, odd = _folders(course / "submitted", assignment, students)
     arrived = arrival_times(course / "submitted")
     failed = dict(odd)
@@ -142,7 +141,7 @@ def finished(
     course: Path, assignment: Assignment, student: str, digest: str, tiers: Collection[Tier] | None = None
 ) -> Result | None:
     """The student's result, if it still holds for the file with this digest and everything of it was recorded."""
-    result = read_result(result_path(course, assignment.name, student))
+    result = earlier_result(result_path(course, assignment.name, student))
     if result is None or not still_holds(result, digest, tiers):
         return None
     feedback = course / "feedback" / student / assignment.name / f"{assignment.stem}.html"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,21 @@ from nbgrader.api import Assignment as GradedAssignment
 from nbgrader.api import Gradebook, MissingEntry, Student, SubmittedAssignment
 from traitlets.config import Config
 
-from autograder import assignments
+from autograder.collecting.arrivals import Extensions, extensions
 from autograder.collecting.roster import Roster
 from autograder.collecting.roster import Student as Listed
 from autograder.files import write_whole
-from autograder.grading.result import Result
 from autograder.nbgrader_plugin.gradebook import database_url, open_gradebook
-from autograder.nbgrader_plugin.late import Extensions, due_date, extensions, late_penalty, seconds_late
+from autograder.nbgrader_plugin.late import due_date, late_penalty, seconds_late
 from autograder.nbgrader_plugin.preprocessors import result_path
-from autograder.notebooks.course import course_config
+from autograder.notebooks.nbgrader_convert import course_config
+from autograder.results.result_file import DamagedResult, read_result
 
 UNKNOWN = Roster()
-FIXED = ("assignment", "student", "last_name", "first_name", "name", "canvas_id", "email", "status", "due", "arrived")
-FIXED += ("seconds_late", "automatic", "manual", "late_penalty", "total", "max_score", "to_be_marked")
+FIXED = (
+    "assignment", "student", "last_name", "first_name", "name", "canvas_id", "email", "status", "due", "arrived",
+    "seconds_late", "automatic", "manual", "late_penalty", "total", "max_score", "to_be_marked",
+)  # fmt: skip
 # Canvas matches rows by ID; the second line of its own exports says how many points there are
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 POINTS = "    Points Possible"
@@ -29,28 +32,33 @@ POINTS = "    Points Possible"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 Row = dict[str, Any]
+OnDamaged = Callable[[DamagedResult], object]  # hears of each result file that cannot be read; its marks are exported
 
 
-def export_marks(path: Path, course: Path | None = None, roster: Roster = UNKNOWN) -> list[Row]:
+def _ignore(damaged: DamagedResult) -> None:
+    pass
+
+
+def export_marks(path: Path, course: Path, roster: Roster = UNKNOWN, on_damaged: OnDamaged = _ignore) -> list[Row]:
     """Write a row for each student and assignment to `path`, whole; gives the rows.
 
     Students are those of the gradebook and of the roster. `automatic` and `manual` add up the marks that count: a
     manual mark on an automatic cell counts as manual. Each cell has three columns: the graders' mark, the person's
     mark, and the one that counts. Late penalties are computed here, from the due dates and extensions of today.
     """
-    rows = marks(course or assignments.ROOT, roster)
+    rows = marks(course, roster, on_damaged)
     columns = list(dict.fromkeys([*FIXED, *(column for row in rows for column in row)]))
     _write(path, columns, rows)
     return rows
 
 
-def export_canvas(path: Path, course: Path | None = None, roster: Roster = UNKNOWN) -> list[Row]:
+def export_canvas(path: Path, course: Path, roster: Roster = UNKNOWN, on_damaged: OnDamaged = _ignore) -> list[Row]:
     """Write the form that Canvas's gradebook imports, a column for each assignment; gives the rows that went in.
 
     Students without a Canvas id on the roster are left out. A missing submission leaves its place empty, which Canvas
     takes for no change.
     """
-    rows = marks(course or assignments.ROOT, roster)
+    rows = marks(course, roster, on_damaged)
     names = list(dict.fromkeys(row["assignment"] for row in rows))
     students: dict[str, Row] = {}
     for row in rows:
@@ -63,17 +71,20 @@ def export_canvas(path: Path, course: Path | None = None, roster: Roster = UNKNO
     return [row for row in rows if row["canvas_id"]]
 
 
-def marks(course: Path, roster: Roster = UNKNOWN) -> list[Row]:
-    """A row for each student and assignment, as `export_marks` writes it."""
+def marks(course: Path, roster: Roster = UNKNOWN, on_damaged: OnDamaged = _ignore) -> list[Row]:
+    """A row for each student and assignment, as `export_marks` writes it.
+
+    Marks come from the gradebook alone, so a damaged result file costs nothing but its `status`.
+    """
     if not (course / "gradebook.db").is_file():
         raise FileNotFoundError("there is no gradebook.db: grade something first")
-    config, granted = course_config(course), extensions(course / "submitted")
+    config, granted = course_config(course, course), extensions(course / "submitted")
     listed = {student.id: student for student in roster.students}
     with open_gradebook(database_url(course)) as gradebook:
         graded = {student.id: student for student in gradebook.students}
         return [
             _who(student, graded.get(student), listed.get(student))
-            | _row(gradebook, course, config, assignment, student, granted)
+            | _row(gradebook, course, config, assignment, student, granted, on_damaged)
             for assignment in gradebook.assignments
             for student in dict.fromkeys([*graded, *listed])
         ]
@@ -99,7 +110,13 @@ def _who(student: str, graded: Student | None, listed: Listed | None) -> Row:
 
 
 def _row(
-    gradebook: Gradebook, course: Path, config: Config, assignment: GradedAssignment, student: str, granted: Extensions
+    gradebook: Gradebook,
+    course: Path,
+    config: Config,
+    assignment: GradedAssignment,
+    student: str,
+    granted: Extensions,
+    on_damaged: OnDamaged,
 ) -> Row:
     row: Row = {"assignment": assignment.name, "max_score": assignment.max_score}
     try:
@@ -111,7 +128,7 @@ def _row(
     return (
         row
         | {
-            "status": _status(course, assignment.name, student),
+            "status": _status(course, assignment.name, student, on_damaged),
             "due": due.isoformat() if due else "",
             "arrived": submission.timestamp.isoformat() if submission.timestamp else "",
             "seconds_late": round(seconds_late(submission, granted)),
@@ -141,11 +158,14 @@ def _cells(submission: SubmittedAssignment) -> tuple[float, float, int, dict[str
     return automatic, manual, to_mark, cells
 
 
-def _status(course: Path, assignment: str, student: str) -> str:
+def _status(course: Path, assignment: str, student: str, on_damaged: OnDamaged) -> str:
     try:
-        return Result.from_json(result_path(course, assignment, student).read_text()).status
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_result(result_path(course, assignment, student)).status
+    except FileNotFoundError:
         return "not graded"
+    except DamagedResult as damaged:
+        on_damaged(damaged)
+        return "damaged result file"
 
 
 def _inert(value: Any) -> Any:

@@ -13,8 +13,8 @@ from nbgrader import api
 from nbgrader.api import Comment, Grade, Gradebook, GradeCell, MissingEntry, Notebook, SolutionCell, SourceCell
 from nbgrader.utils import compute_checksum
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
+from autograder.course.course import course_at
 from autograder.faults import Fault
 from autograder.nbgrader_plugin.beside import copy_ordinary_files_only
 from autograder.nbgrader_plugin.lock import CourseBusy, only_grader
@@ -48,17 +48,17 @@ def ensure_gradebook(assignment: Assignment, db_url: str | None = None) -> None:
     if not assignment.release.is_file():
         raise FileNotFoundError(f"release/{assignment.name} is missing: build it with `autograder release`")
     release = nbformat.read(assignment.release, as_version=4)
-    with open_gradebook(db_url or database_url(assignments.ROOT)) as gradebook:
+    with open_gradebook(db_url or database_url(assignment.root)) as gradebook:
         _bring_up_to_date(gradebook, _notebook(gradebook, assignment, release), _wanted_cells(release))
 
 
 def before_autograde(assignment: str, student: str, notebooks: list[str]) -> None:
     """nbgrader's `pre_convert_hook`: stock `nbgrader autograde` stops where no gradebook knows the assignment."""
-    known = assignments.ASSIGNMENTS.get(assignment)
+    course = Path.cwd()  # nbgrader works in the course's root
+    known = course_at(course).assignments.get(assignment)
     if known is None:
         return
     copy_ordinary_files_only()
-    course = Path.cwd()  # nbgrader works in the course's root
     try:
         with only_grader(course):  # stock nbgrader holds no lock, but does not start beside our own grading
             ensure_gradebook(known, database_url(course))

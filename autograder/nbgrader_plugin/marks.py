@@ -10,7 +10,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import SaveAutoGrades
 from sqlalchemy import text
 
-from autograder.grading.result import Result
+from autograder.results.result import Result
 
 # Beside nbgrader's tables and in the same transactions: which text a mark was given for.
 TABLE = "CREATE TABLE IF NOT EXISTS marked_answer (grade_id VARCHAR(64) PRIMARY KEY, digest VARCHAR(64) NOT NULL)"

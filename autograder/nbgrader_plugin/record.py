@@ -1,19 +1,23 @@
 """Put one graded submission into the gradebook, autograded/, feedback/ and results/, each part whole or not at all."""
 
 import os
+from functools import partial
 from pathlib import Path
 
+import nbformat
 from nbconvert.exporters.exporter import ResourcesDict
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import BaseConverter
+from traitlets import Instance
 
-from autograder import assignments
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
+from autograder.course.course import course_at
 from autograder.files import sweep, write_whole
 from autograder.grading.graded import Graded
-from autograder.nbgrader_plugin.preprocessors import result_path
-from autograder.notebooks.course import convert, course_config
+from autograder.nbgrader_plugin.marks import SaveMarks
+from autograder.nbgrader_plugin.preprocessors import result_path, with_feedback
+from autograder.notebooks.nbgrader_convert import convert, course_config
 
 
 def record(course: Path, assignment: Assignment, student: str, graded: Graded) -> None:
@@ -23,11 +27,9 @@ def record(course: Path, assignment: Assignment, student: str, graded: Graded) -
     """
     written = result_path(course, assignment.name, student)
     written.unlink(missing_ok=True)
-    config = course_config(course)
+    config = course_config(course, course)
     config.CourseDirectory.student_id = student
-    config.SandboxedGrade.grade = lambda path: graded
-    config.SaveResult.enabled = False  # the result file comes after the feedback
-    convert(RecordMarks, assignment.name, config)
+    convert(partial(RecordMarks, graded=graded), assignment.name, config)
     convert(RecordFeedback, assignment.name, config)
     graded.result.write(written)
 
@@ -40,7 +42,7 @@ class _OneSubmission(BaseConverter):
     """
 
     def init_notebooks(self) -> None:
-        name = f"{assignments.ASSIGNMENTS[self.coursedir.assignment_id].stem}.ipynb"
+        name = f"{course_at(Path(self.coursedir.root)).named(self.coursedir.assignment_id).stem}.ipynb"
         folder = self._format_source(self.coursedir.assignment_id, self.coursedir.student_id)
         self.notebooks = [os.path.join(folder, name)]  # noqa: PTH118 (nbgrader compares strings)
 
@@ -62,6 +64,8 @@ class _OneSubmission(BaseConverter):
 class RecordMarks(_OneSubmission, Autograde):
     """nbgrader's Autograde, which also takes a folder without the notebook: that gets a page that says so."""
 
+    graded = Instance(Graded)
+
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         arrived = self.coursedir.get_existing_timestamp(self._format_source(assignment_id, student_id))
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
@@ -70,11 +74,11 @@ class RecordMarks(_OneSubmission, Autograde):
             gradebook.update_or_create_submission(assignment_id, student_id, **known)
 
     def convert_single_notebook(self, notebook_filename: str) -> None:
-        # without the sanitising pass, which would put an empty notebook in the old one's place
-        self.exporter._preprocessors = []
-        for step in self.autograde_preprocessors:
-            self.exporter.register_preprocessor(step)
-        BaseConverter.convert_single_notebook(self, notebook_filename)
+        """Save the marks and write the notebook as it was graded; the file that was handed in is not looked at."""
+        resources = self.init_single_notebook_resources(notebook_filename)
+        notebook = with_feedback(self.graded)
+        SaveMarks(parent=self).preprocess(notebook, resources)
+        self.write_single_notebook(nbformat.writes(notebook) + "\n", resources | {"output_extension": ".ipynb"})
 
 
 class RecordFeedback(_OneSubmission, GenerateFeedback):

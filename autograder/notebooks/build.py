@@ -9,12 +9,12 @@ from nbformat import NotebookNode
 from nbgrader.converters import GenerateAssignment, GenerateSolution
 from nbgrader.converters.base import BaseConverter
 
-from autograder.assignments import Assignment
-from autograder.notebooks.course import convert, course_config
+from autograder.course.assignment import Assignment
 from autograder.notebooks.execute import fingerprint, solved
 from autograder.notebooks.leaks import ReleaseRefused, find_leaks
+from autograder.notebooks.nbgrader_convert import convert, course_config
 from autograder.notebooks.pairing import sync
-from autograder.notebooks.swap import swap, workshop
+from autograder.notebooks.swap import staging, swap
 
 Progress = Callable[[str], object]
 
@@ -29,14 +29,14 @@ def build_release(
     the folder that is to be put in place; the old release then stays.
     """
     target = assignment.release.parent
-    with workshop(target) as shop:
-        _lay_out(assignment, shop, progress)
-        config = course_config(shop)
+    with staging(target) as stage:
+        _lay_out(assignment, stage, progress)
+        config = course_config(assignment.root, stage)
         # what nbgrader's --no-db sets: the gradebook is not ours to change
         config.GenerateAssignment.no_database = True
         config.SaveCells.enabled = False
         convert(GenerateAssignment, assignment.name, config)
-        built = shop / "release" / assignment.name
+        built = stage / "release" / assignment.name
         if (target / "data").is_dir() and not (built / "data").is_dir():
             raise ReleaseRefused(f"{assignment.name} would lose its data: source/{assignment.name}/data is missing")
         if leaks := find_leaks(built, assignment):
@@ -61,43 +61,43 @@ def build_solution(
     That is the release unless it is given. A solution whose sources did not change since it ran is kept. Raises
     CellFailed; the old solution then stays.
     """
-    target, room = assignment.solution.parent, released or assignment.release.parent
-    if execute and not room.is_dir():
+    target, beside = assignment.solution.parent, released or assignment.release.parent
+    if execute and not beside.is_dir():
         raise FileNotFoundError(
             f"release/{assignment.name} is missing: the solution runs beside its data; build it first"
         )
-    with workshop(target) as shop:
-        _lay_out(assignment, shop, progress)
-        notebook = _converted_solution(assignment, shop)
+    with staging(target) as stage:
+        _lay_out(assignment, stage, progress)
+        notebook = _converted_solution(assignment, stage)
         if execute:
-            if _is_run_of(assignment.solution, notebook, fingerprint(notebook, room)):
+            if _is_run_of(assignment.solution, notebook, fingerprint(notebook, beside)):
                 progress(f"solutions/{assignment.name}: up to date")
                 return
             progress(f"solutions/{assignment.name}: running the solved notebook, which takes a few minutes")
-            shutil.copytree(room, shop / "run", ignore=shutil.ignore_patterns("*.ipynb"))
-            solved(notebook, shop / "run", assignment.solution.name, quiet)
-        built = shop / "built"
+            shutil.copytree(beside, stage / "run", ignore=shutil.ignore_patterns("*.ipynb"))
+            solved(notebook, stage / "run", assignment.solution.name, assignment.root, quiet)
+        built = stage / "built"
         built.mkdir()
         nbformat.write(notebook, built / assignment.solution.name)
         swap(built, target)
     progress(f"solutions/{assignment.name}: built{'' if execute else ', not run'}")
 
 
-def _lay_out(assignment: Assignment, shop: Path, progress: Progress) -> None:
-    """Make `shop` a course directory with the source of the assignment, its two forms in step."""
+def _lay_out(assignment: Assignment, stage: Path, progress: Progress) -> None:
+    """Make `stage` a course directory with the source of the assignment, its two forms in step."""
     for change in sync(assignment.source.parent):
         progress(change)
-    (shop / "source").symlink_to(assignment.source.parent.parent)
+    (stage / "source").symlink_to(assignment.source.parent.parent)
 
 
-def _converted_solution(assignment: Assignment, shop: Path) -> NotebookNode:
+def _converted_solution(assignment: Assignment, stage: Path) -> NotebookNode:
     """nbgrader's solution of the assignment, not run."""
-    config = course_config(shop)
+    config = course_config(assignment.root, stage)
     steps = config.GenerateSolution.preprocessors
     config.GenerateSolution.preprocessors = [s for s in steps if not s.endswith(".ExecuteSolution")]
     del config.GenerateSolution["pre_convert_hook"]
     convert(_SolutionWithoutGradebook, assignment.name, config)
-    path = shop / config.CourseDirectory.solution_directory / assignment.name / assignment.solution.name
+    path = stage / config.CourseDirectory.solution_directory / assignment.name / assignment.solution.name
     return nbformat.read(path, as_version=4)
 
 

@@ -1,19 +1,21 @@
-"""Whether an assignment's parts name the same cells: its notebook, its entry in assignments.py, its hidden tests."""
+"""Whether an assignment's parts name the same cells: its notebook, its manifest, its hidden tests."""
 
 import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import jupytext
 from nbformat import NotebookNode
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
+from autograder.course.manifest import MANIFEST
 from autograder.faults import Fault
 from autograder.notebooks.rebuild import BoundedParser, defined_names
 
-TABLE = "autograder/assignments.py"
+FIXTURES = ("student", "reference", "draw")  # what a hidden test may ask for
 EDGES = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
@@ -29,10 +31,11 @@ class MarkedTest:
     file: Path
     cell: str | None
     points: float | None
+    unknown: tuple[str, ...] = ()  # arguments that no fixture gives
 
 
 def refuse_slips(assignment: Assignment) -> None:
-    """Raises Inconsistent where the text form of the notebook, assignments.py and the hidden tests do not agree."""
+    """Raises Inconsistent where the text form of the notebook, the manifest and the hidden tests do not agree."""
     if found := list(slips(assignment)):
         raise Inconsistent("\n  ".join([f"{assignment.name} does not fit together:", *found]))
 
@@ -44,7 +47,7 @@ def slips(assignment: Assignment) -> Iterator[str]:
     to_fill_in = {name: cell for name, cell in cells.items() if _is_solution(cell)}
     graded = {name: cell for name, cell in to_fill_in.items() if "experiment" not in cell.metadata.get("tags", ())}
     tests = marked_tests(assignment.graders)
-    yield from _table(assignment, graded)
+    yield from _manifest(assignment, graded)
     yield from _markers(source, to_fill_in)
     yield from _test_cells(source, {name for name, cell in cells.items() if _mark(cell).get("grade")}, graded)
     yield from _hidden_tests(tests, graded)
@@ -64,8 +67,15 @@ def marked_tests(graders: Path) -> list[MarkedTest]:
         }
         for node in body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found.append(MarkedTest(node.name, path, *_marker(node, values)))
+                found.append(MarkedTest(node.name, path, *_marker(node, values), _unknown_arguments(node)))
     return found
+
+
+def _unknown_arguments(node: ast.FunctionDef) -> tuple[str, ...]:
+    """Arguments of a test that are no fixture of hidden tests."""
+    arguments = node.args
+    names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return tuple(name for name in names if name not in FIXTURES)
 
 
 def _marker(node: ast.FunctionDef, values: dict[str, ast.expr]) -> tuple[str | None, float | None]:
@@ -83,7 +93,7 @@ def _constant(node: ast.expr | None, values: dict[str, ast.expr]) -> object:
     return node.value if isinstance(node, ast.Constant) else None
 
 
-def _mark(cell: NotebookNode) -> dict:
+def _mark(cell: NotebookNode) -> dict[str, Any]:
     return cell.metadata.get("nbgrader", {})
 
 
@@ -91,21 +101,23 @@ def _is_solution(cell: NotebookNode) -> bool:
     return bool(_mark(cell).get("solution")) and not _mark(cell).get("grade")
 
 
-def _table(assignment: Assignment, cells: dict[str, NotebookNode]) -> Iterator[str]:
+def _manifest(assignment: Assignment, cells: dict[str, NotebookNode]) -> Iterator[str]:
     """What `upstream` and `defines` say of the cells to fill in."""
-    for entry, named in (("upstream", assignment.upstream), ("defines", assignment.defines)):
-        yield from _compared(f"{TABLE}: `{entry}` of {assignment.name}", named, cells)
+    table = (assignment.graders / MANIFEST).relative_to(assignment.root).as_posix()
+    yield from _compared(table, assignment.upstream, cells)
     order = [name for name in assignment.upstream if name in cells]
     if order != [name for name in cells if name in assignment.upstream]:
-        yield f"{TABLE}: `upstream` of {assignment.name} is in another order than the notebook; give it the notebook's"
+        yield f"{table}: its cells are in another order than the notebook's; give them the notebook's"
     for cell, below in assignment.upstream.items():
         for other in below:
             if other not in assignment.upstream:
-                yield f"{TABLE}: '{cell}' rests on '{other}'{_no_such(other, cells)}"
+                yield f"{table}: '{cell}' rests on '{other}'{_no_such(other, cells)}"
+    for cell in (cell for cell, names in assignment.defines.items() if not names and cell in cells):
+        yield f"{table}: [cells.{cell}] lacks `defines`, the names that '{cell}' must define; add it"
     for cell, names in assignment.defines.items():
         defined = defined_names(cells[cell].source, BoundedParser()) if cell in cells else set(names)
         for name in sorted(set(names) - defined):
-            yield f"{TABLE}: '{cell}' should define `{name}`, which its cell does not; {_meant(name, defined)}"
+            yield f"{table}: '{cell}' should define `{name}`, which its cell does not; {_meant(name, defined)}"
 
 
 def _compared(where: str, named: Collection[str], cells: Collection[str]) -> Iterator[str]:
@@ -149,6 +161,10 @@ def _hidden_tests(tests: list[MarkedTest], cells: Collection[str]) -> Iterator[s
     for one in tests:
         if one.cell is None or one.points is None:
             yield f"{one.file.name}: {one.name} does not say its points; write @pytest.mark.points(POINTS, cell=CELL)"
+        for name in one.unknown:
+            close = get_close_matches(name, FIXTURES, 1)
+            meant = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(FIXTURES)}"
+            yield f"{one.file.name}: {one.name} asks for '{name}', which no hidden test is given; {meant}"
     for file, cell in dict.fromkeys((one.file, one.cell) for one in tests if one.cell is not None):
         if cell not in cells:
             yield f"{file.name} tests '{cell}'{_no_such(cell, cells)}"

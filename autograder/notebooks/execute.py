@@ -37,15 +37,18 @@ def fingerprint(notebook: NotebookNode, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def solved(notebook: NotebookNode, folder: Path, name: str, quiet: bool = False) -> NotebookNode:
-    """The notebook, changed in place: run in `folder`, outputs clean, marked with the fingerprint of its sources."""
+def solved(notebook: NotebookNode, folder: Path, name: str, root: Path, quiet: bool = False) -> NotebookNode:
+    """The notebook, changed in place: run in `folder`, marked with the fingerprint of its sources.
+
+    Its outputs show no path of the course in `root`.
+    """
     source = fingerprint(notebook, folder)
     run(notebook, folder, name, quiet)
     tidy(notebook)
     notebook.metadata.course = from_dict({"source_sha256": source})
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [from_dict(_scrubbed(output, folder)) for output in cell.outputs]
+            cell.outputs = [from_dict(_scrubbed(output, folder, root)) for output in cell.outputs]
     return notebook
 
 
@@ -85,17 +88,20 @@ def run(notebook: NotebookNode, folder: Path, name: str, quiet: bool = False) ->
             raise CellFailed(f"{name}, cell {cell_now}: the kernel died (out of memory, or interrupted)") from None
 
 
-def _scrubbed(value: Any, here: Path) -> Any:
+def _scrubbed(value: Any, here: Path, root: Path) -> Any:
     if isinstance(value, str):
-        return scrub(value, here)
+        return scrub(value, here, root)
     if isinstance(value, dict):
         # pictures are not text, and base64 may look like a path
-        return {key: item if key.startswith("image/png") else _scrubbed(item, here) for key, item in value.items()}
-    return [_scrubbed(item, here) for item in value] if isinstance(value, list) else value
+        return {
+            key: item if key.startswith("image/png") else _scrubbed(item, here, root) for key, item in value.items()
+        }
+    return [_scrubbed(item, here, root) for item in value] if isinstance(value, list) else value
 
 
 class ExecuteSolution(NbGraderPreprocessor):
     """`solved` as a step of nbgrader's generate_solution; a cell that fails stops it."""
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
-        return solved(nb, Path(resources["metadata"]["path"]), resources["unique_key"]), resources
+        folder, root = Path(resources["metadata"]["path"]), Path(self.parent.parent.coursedir.root)
+        return solved(nb, folder, resources["unique_key"], root), resources

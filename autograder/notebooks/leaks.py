@@ -10,7 +10,8 @@ from typing import Any
 
 import nbformat
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
+from autograder.datasets.find import data_sets_beside
 from autograder.faults import Fault
 from autograder.notebooks import hidden_rows
 from autograder.notebooks.machine_paths import find_paths
@@ -52,7 +53,9 @@ class Place:
 def find_leaks(folder: Path, assignment: Assignment) -> list[Leak]:
     """Everything in the release `folder` that must not go out, in the order of files and cells."""
     source = nbformat.read(assignment.source, as_version=4)
-    withheld = markers() + solutions(source) + hidden_tests(assignment.graders, source) + hidden_rows.withheld()
+    data_sets = data_sets_beside(assignment)
+    withheld = markers() + solutions(source) + hidden_tests(assignment.graders, source)
+    withheld += hidden_rows.withheld(data_sets, assignment.root)
     visible = visible_text(source)
     found: list[Leak] = []
     for path in sorted(folder.rglob("*")):
@@ -61,12 +64,12 @@ def find_leaks(folder: Path, assignment: Assignment) -> list[Leak]:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_FILE:
             continue
         if path.suffix == ".tsv":
-            found += (Leak(f"{name}, line {n}", what) for n, what in hidden_rows.not_public(path))
+            found += (Leak(f"{name}, line {n}", what) for n, what in hidden_rows.not_public(path, data_sets))
             continue
         places = list(_places(path, name))
-        found += _in_texts(places, withheld)
+        found += _in_texts(places, withheld, assignment.root)
         for place in places:
-            found += (Leak(place.where, what) for what in hidden_rows.hidden_clauses(place.text, visible))
+            found += (Leak(place.where, what) for what in hidden_rows.like_hidden(place.text, visible, data_sets))
         if path.suffix == ".ipynb":
             found += _results(path, name)
     return found
@@ -92,7 +95,7 @@ def _unexpected(path: Path, name: str, assignment: Assignment) -> Iterator[str]:
         yield f"larger than {LARGEST_FILE // 2**20} MB"
 
 
-def _in_texts(places: list[Place], withheld: Iterable[Withheld]) -> Iterator[Leak]:
+def _in_texts(places: list[Place], withheld: Iterable[Withheld], root: Path) -> Iterator[Leak]:
     """One leak for each place and owner, and for each machine path."""
     squashed = [(place, readings(place.text)) for place in places]
     whole = "\0".join(text for _, text in squashed)
@@ -104,7 +107,7 @@ def _in_texts(places: list[Place], withheld: Iterable[Withheld]) -> Iterator[Lea
                 shown.setdefault(one.owner, one.shown)
         for owner, piece in shown.items():
             yield Leak(place.where, f"{owner}: {piece if len(piece) <= 60 else piece[:57] + '...'}".removesuffix(": "))
-        for path in dict.fromkeys(find_paths(place.text)):
+        for path in dict.fromkeys(find_paths(place.text, root)):
             yield Leak(place.where, f"a path of a machine: {path}")
 
 
@@ -144,7 +147,11 @@ def _label(cell: dict[str, Any], index: int) -> str:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every text in a JSON value: keys, strings, lists of lines joined, and what base64 in it says."""
+    """Every text in a JSON value: keys, strings, lists of lines joined, and what base64 in it says.
+
+    >>> list(_strings({"source": ["one ", "two"], "image": "aGlkZGVu"}))
+    ['source', 'one two', 'image', 'aGlkZGVu', 'hidden']
+    """
     if isinstance(value, str):
         yield value
         yield from _decoded(value)

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from autograder.faults import Fault
 from autograder.files import write_whole
+from autograder.notebooks.shared_parts import renew_parts
 
 PERCENT = {"extension": ".py", "format_name": "percent"}
 # what jupytext's own commands and its JupyterLab extension read to keep the pair in step, too
@@ -73,7 +74,7 @@ def notebook_bytes(text: str, old: NotebookNode | None = None) -> bytes:
 
 def _sync_pair(text: Path, notebook: Path) -> list[str]:
     old = _read(notebook) if notebook.is_file() else None
-    if not text.is_file():
+    if old is not None and not text.is_file():
         source, lines = as_text(old, notebook.name), [f"{text.name}: made from {notebook.name}"]
     else:
         source, lines = text.read_text(encoding="utf-8"), []
@@ -81,12 +82,14 @@ def _sync_pair(text: Path, notebook: Path) -> list[str]:
         differing = _differences(source, from_notebook) if from_notebook else []
         if old is None:
             lines = [f"{notebook.name}: made from {text.name}"]
-        elif differing and notebook.stat().st_mtime_ns > text.stat().st_mtime_ns:
+        elif from_notebook is not None and differing and notebook.stat().st_mtime_ns > text.stat().st_mtime_ns:
             source = from_notebook
             lines = [f"{text.name}: rewritten from {notebook.name}, which is newer ({', '.join(differing)})"]
         elif differing:
             lines = [f"{notebook.name}: rewritten from {text.name}, which is newer ({', '.join(differing)})"]
-    source = as_text(jupytext.reads(source, fmt=PERCENT))
+    cells = jupytext.reads(source, fmt=PERCENT)
+    lines += [f"{text.stem}: {line}" for line in renew_parts(cells)]
+    source = as_text(cells)
     content = notebook_bytes(source, old)
     changed = [p for p, c in ((text, source.encode()), (notebook, content)) if _write_changed(p, c)]
     return lines or [f"{path.name}: tidied (outputs, cell ids, metadata)" for path in changed]
@@ -156,7 +159,7 @@ def _number(notebook: NotebookNode, old: NotebookNode | None) -> None:
 def _old_ids(notebook: NotebookNode, old: NotebookNode) -> dict[int, str]:
     """Ids by the index of the new cell: of the old cell with the same text, or of the one that it is an edit of."""
     ours, theirs = ([f"{_grade_id(c)}\n{c.cell_type}\n{c.source}" for c in nb.cells] for nb in (notebook, old))
-    ids = {}
+    ids: dict[int, str | None] = {}
     for kind, a, a_end, b, b_end in SequenceMatcher(a=ours, b=theirs, autojunk=False).get_opcodes():
         if kind == "equal" or (kind == "replace" and a_end - a == b_end - b):
             ids |= {a + k: old.cells[b + k].get("id") for k in range(a_end - a)}

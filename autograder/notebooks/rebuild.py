@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from autograder.assignments import Assignment
+from autograder.course.assignment import Assignment
 from autograder.limits import PARSED_CHARACTERS, PARSED_IN_ALL
 
 MUCH_CODE = "Of so much added code only lines that begin with def or class were searched for what is missing."
@@ -109,7 +109,11 @@ def _locate(
 
 
 def defined_names(source: str, parser: BoundedParser) -> set[str]:
-    """Names that the cell's top level defines with `def` or `class`, or binds by assignment."""
+    """Names that the cell's top level defines with `def` or `class`, or binds by assignment.
+
+    >>> sorted(defined_names("import math\\nclass Head: pass\\ndef attend(): x = 1\\nscale = 2", BoundedParser()))
+    ['Head', 'attend', 'scale']
+    """
     tree = parser.tree(source)
     if tree is None:
         return set(re.findall(r"^(?:class|def)\s+(\w+)", source, re.M))

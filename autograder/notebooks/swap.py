@@ -9,31 +9,31 @@ from pathlib import Path
 
 
 @contextmanager
-def workshop(target: Path) -> Iterator[Path]:
+def staging(target: Path) -> Iterator[Path]:
     """An empty folder on the file system of `target`, gone afterwards; one process at a time works beside a target.
 
     A swap that was interrupted earlier is put right first: the old folder comes back where no new one arrived.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    shop, old = _beside(target, "new"), _beside(target, "old")
+    stage, old = _beside(target, "new"), _beside(target, "old")
     handle = os.open(target.parent, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if old.exists() and not target.exists():
             old.rename(target)
         _remove(old)
-        _remove(shop)
-        shop.mkdir()
+        _remove(stage)
+        stage.mkdir()
         try:
-            yield shop
+            yield stage
         finally:
-            _remove(shop)
+            _remove(stage)
     finally:
         os.close(handle)
 
 
 def swap(new: Path, target: Path) -> None:
-    """Put the folder `new` in place of `target`, which is renamed first and removed last. For use in `workshop`."""
+    """Put the folder `new` in place of `target`, which is renamed first and removed last. For use in `staging`."""
     old = _beside(target, "old")
     if target.exists():
         target.rename(old)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+PUBLIC = {"data_sets", "samples"}  # folders beside hidden tests
 REGIONS = ("SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
 # a line is a find of its own from this length on, two lines in a row from the other; counted without white space
 ONE_LINE, TWO_LINES = 25, 20
@@ -25,7 +26,11 @@ class Withheld:
 
 
 def squash(text: str) -> str:
-    """`text` as one string without white space, so that neither layout nor escapes hide a copy."""
+    """`text` as one string without white space, so that neither layout nor escapes hide a copy.
+
+    >>> squash("x &lt;  y\\n") == squash("x<y")
+    True
+    """
     plain = html.unescape(_unquoted(text)).replace('\\"', '"')
     return re.sub(r"[\s\u200b-\u200d\u2060\ufeff]+", "", unicodedata.normalize("NFKC", plain))
 
@@ -55,10 +60,13 @@ def visible_text(notebook: NotebookNode) -> str:
 
 
 def hidden_tests(graders: Path, notebook: NotebookNode) -> list[Withheld]:
-    """Lines and names of the hidden tests in folder `graders` that the notebook does not show anyway."""
+    """Lines and names of the hidden tests in folder `graders`, and of what they share with others, that the notebook
+    does not show anyway. Data sets say themselves what of them is hidden."""
     visible = readings(visible_text(notebook))
     found = []
-    for path in sorted(graders.rglob("*.py")):
+    shared = graders.parent / "oracles"
+    paths = [p for folder in (graders, shared) for p in sorted(folder.rglob("*.py"))]
+    for path in (p for p in paths if not PUBLIC & set(p.relative_to(graders.parent).parts)):
         owner, lines = f"the hidden tests in {path.name}", path.read_text(encoding="utf-8").splitlines()
         found += list(_pieces(lines, owner))
         names = re.findall(r"^\s*def (test_\w+)", "\n".join(lines), re.M)

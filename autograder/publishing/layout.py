@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from autograder import assignments, student_check
-from autograder.assignments import Assignment
+from autograder import student_check
+from autograder.course.assignment import Assignment
 from autograder.notebooks.leaks import ReleaseRefused
 from autograder.publishing.packages import student_requirements
 
@@ -33,13 +33,13 @@ def student_files(chosen: list[Assignment]) -> dict[str, bytes]:
 
     Raises FileNotFoundError where an assignment was not released, ReleaseRefused where a release holds a link.
     """
-    course = assignments.ROOT
+    course = chosen[0].root
     files = {
         "README.md": _readme(chosen).encode(),
         "environment.yml": ENVIRONMENT.encode(),
         "requirements.txt": student_requirements(course / "requirements.lock").encode(),
     }
-    files |= {f"autograder/{name}": data for name, data in student_check.published().items()}
+    files |= {f"autograder/{name}": data for name, data in student_check.published(chosen).items()}
     for one in chosen:
         if not one.release.is_file():
             raise FileNotFoundError(f"release/{one.name} is missing: build it with `autograder release {one.name}`")
@@ -59,7 +59,7 @@ def _released(folder: Path) -> dict[str, bytes]:
 
 def _readme(chosen: list[Assignment]) -> str:
     """The students' page, and what the folder holds."""
-    page = assignments.ROOT / "docs" / "students.md"
+    page = chosen[0].root / "docs" / "students.md"
     if not page.is_file():
         raise FileNotFoundError("docs/students.md is missing: it becomes the students' README")
     return page.read_text(encoding="utf-8") + FOLDER.format(tree=_tree(chosen))

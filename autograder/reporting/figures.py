@@ -6,12 +6,14 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from autograder.reporting.gather import KINDS, ClassResults, Kind
 
@@ -24,7 +26,7 @@ COLOURS: dict[Kind, str] = {
     "blank": "#C9CDD2",
 }
 INK, SOFT, BAR = "#1d2733", "#5a6673", COLOURS["passed"]
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, and readable aloud
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 10,
@@ -66,7 +68,7 @@ def marks(results: ClassResults) -> Picture:
     edges = np.arange(0, most + step, step)
 
     def draw(axes: Axes) -> str:
-        counts, _, _ = axes.hist(np.clip(scores, 0, most), bins=edges, color=BAR, rwidth=0.92)
+        counts, _, _ = axes.hist(np.clip(scores, 0, most), bins=edges.tolist(), color=BAR, rwidth=0.92)
         middle = float(np.median(scores))
         halo = [patheffects.withStroke(linewidth=4, foreground="white")]  # so that it shows on a bar
         axes.axvline(middle, color=INK, linewidth=2, path_effects=halo)
@@ -76,11 +78,11 @@ def marks(results: ClassResults) -> Picture:
             textcoords="offset points", ha="left" if right else "right", va="top", weight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
         )  # fmt: skip
-        axes.set_ylim(0, max(counts) * 1.18)
+        axes.set_ylim(0, float(max(counts)) * 1.18)
         axes.set_xlim(0, edges[-1])
         axes.set_xlabel(f"automatic points, of {most:g}")
         axes.set_ylabel("submissions")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         quarter, three = np.percentile(scores, [25, 75])
         return (
             f"Histogram of the automatic points of {len(scores)} submissions: median {middle:g} of {most:g}, the "
@@ -180,7 +182,7 @@ def mistakes(results: ClassResults) -> Picture:
         axes.set_yticks(range(len(shown)), wrapped, fontsize=9)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, max(counts) * 1.08)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("students")
         return "Bars: students for each mistake. " + "; ".join(f"{n}: {t}" for n, t in zip(counts, labels, strict=True))
@@ -202,7 +204,7 @@ def times(results: ClassResults) -> Picture:
         axes.set_xlabel("seconds to grade one submission")
         axes.set_ylabel("submissions")
         axes.set_xlim(left=0)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         return (
             f"Histogram of grading times: median {median(seconds):.0f} s, longest {max(seconds):.0f} s, "
             f"{len(results.slow)} much longer than the others."

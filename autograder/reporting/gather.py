@@ -10,10 +10,11 @@ from typing import Literal
 from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SQLAlchemyError
 
-from autograder.assignments import Assignment
-from autograder.grading.result import Result, TestOutcome
-from autograder.misconceptions.bank import BANK, Wrong, wrong_versions
+from autograder.bank.versions import Wrong, wrong_versions
+from autograder.course.assignment import Assignment
 from autograder.nbgrader_plugin.gradebook import database_url, open_gradebook
+from autograder.results.result import Result, TestOutcome
+from autograder.results.result_file import DamagedResult, read_result
 
 Kind = Literal["passed", "through", "wrong", "error", "blank"]
 KINDS: dict[Kind, str] = {
@@ -64,11 +65,15 @@ class ToMark:
 
 @dataclass(frozen=True)
 class ClassResults:
-    """All results of an assignment. `stopped` has, by student, what ran into a limit or ended its process."""
+    """All results of an assignment.
+
+    By student, `unreadable` has what is wrong with a damaged result file, and `stopped` what ran into a limit or ended
+    its process.
+    """
 
     assignment: Assignment
     results: dict[str, Result]
-    unreadable: tuple[str, ...]
+    unreadable: dict[str, str]
     tests: tuple[TestCount, ...]
     mistakes: tuple[Shared, ...]
     to_mark: tuple[ToMark, ...]
@@ -94,15 +99,19 @@ def gather(assignment: Assignment, course: Path) -> ClassResults:
     """Raises FileNotFoundError where nothing is graded yet."""
     folder = course / "results" / assignment.name
     results: dict[str, Result] = {}
-    unreadable = []
+    unreadable: dict[str, str] = {}
     for path in sorted(folder.glob("*.json")):
         if path.name.startswith("."):
             continue
         try:
-            results[path.stem] = Result.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            unreadable.append(path.stem)
+            results[path.stem] = read_result(path)
+        except FileNotFoundError:  # it is being graded again at this moment
+            continue
+        except DamagedResult as damaged:
+            unreadable[path.stem] = str(damaged)
     if not results:
+        if unreadable:
+            raise DamagedResult("; ".join(unreadable.values()))
         raise FileNotFoundError(
             f"results/{assignment.name}/ holds no results: grade first, with `autograder autograde {assignment.name}`"
         )
@@ -110,7 +119,7 @@ def gather(assignment: Assignment, course: Path) -> ClassResults:
     return ClassResults(
         assignment,
         results,
-        tuple(unreadable),
+        unreadable,
         _tests(graded),
         _mistakes(graded, assignment),
         _to_mark(assignment, course),
@@ -147,7 +156,7 @@ def _tests(graded: dict[str, Result]) -> tuple[TestCount, ...]:
 
 def _mistakes(graded: dict[str, Result], assignment: Assignment) -> tuple[Shared, ...]:
     """By number of students, commonest first."""
-    known = {w.id: w for w in wrong_versions(assignment)} if (BANK / assignment.stem).is_dir() else {}
+    known = {w.id: w for w in wrong_versions(assignment)} if assignment.bank.is_dir() else {}
     students: dict[str, list[str]] = {}
     for student, result in graded.items():
         named = {t.misconception for c in result.cells.values() for t in c.tests if t.misconception}

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from autograder.diagnosis.replay import Failure
+from autograder.diagnosis.sketch import Failure
 from autograder.feedback.clean import clean_text
 from autograder.worker.wire import Handle, Opaque
 
@@ -132,5 +132,6 @@ def shown_flat(value: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> str | Non
     text = ", ".join(keyed if keyed is not None else [shown(v) for v in value])
     if len(text) > TEXT:
         return None
-    opening, closing = {dict: "{}", list: "[]"}.get(type(value), "()")
+    brackets = {dict: ("{", "}"), list: ("[", "]")}
+    opening, closing = brackets.get(type(value), ("(", ")"))
     return f"{opening}{text}{closing}"

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from autograder.limits import SCRATCH_BYTES
-from autograder.sandbox import usage
-from autograder.sandbox.surroundings import NOTHING, Surroundings
+from autograder.sandbox import gpu, usage
+from autograder.sandbox.view import NOTHING, SandboxView
 from autograder.worker.syscalls import UnknownMachine, machine
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"
@@ -38,8 +38,8 @@ def worker_uid(slot: int) -> int | None:
     return LOWEST_UID + (os.getpid() * 7 + slot) % 100_000 if os.geteuid() == 0 else None
 
 
-def command(inside: list[str], seen: Surroundings, files: Path = SCRATCH, may_fork: bool = False) -> list[str]:
-    """The command line that runs `inside` in a sandbox with these surroundings.
+def command(inside: list[str], seen: SandboxView, files: Path = SCRATCH, may_fork: bool = False) -> list[str]:
+    """The command line that runs `inside` in a sandbox with this view.
 
     The folders of data stand in `files`. With `may_fork`, for a parent of workers that runs nothing of a student's, the
     power to make namespaces goes in.
@@ -60,8 +60,14 @@ def command(inside: list[str], seen: Surroundings, files: Path = SCRATCH, may_fo
             line += ["--symlink", str(path.readlink()), place]
         elif path.exists():
             line += ["--ro-bind", place, place]
-    # shared pages of /dev/zero stay when they are unmapped, where the watch on memory does not see them
-    line += ["--proc", "/proc", "--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero", "--remount-ro", "/dev"]
+    line += ["--proc", "/proc", "--dev", "/dev"]
+    if seen.gpu is None:
+        # shared pages of /dev/zero stay when they are unmapped, where the watch on memory does not see them
+        line += ["--dev-bind", "/dev/null", "/dev/zero"]
+    else:
+        for file in gpu.device_files(seen.gpu):
+            line += ["--dev-bind", str(file), f"/dev/{file.name}"]
+    line += ["--remount-ro", "/dev"]
     for place in WRITABLE:
         line += ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", place]
     for path in outermost([*interpreter(), *seen.readable]):
@@ -89,7 +95,8 @@ class Inside:
         return [p for p in (self.root / "proc").iterdir() if p.name.isdigit()]
 
     def storage(self, processes: Sequence[Path]) -> tuple[int, int]:
-        return usage.mounts([self.root / place.lstrip("/") for place in WRITABLE])
+        used, files = usage.mounts([self.root / place.lstrip("/") for place in WRITABLE])
+        return used + usage.memory_files(processes), files
 
 
 @cache

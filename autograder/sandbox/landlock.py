@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from autograder import limits
-from autograder.sandbox import bubblewrap, keeper, usage
-from autograder.sandbox.surroundings import Surroundings
-from autograder.worker import landlock
+from autograder.sandbox import bubblewrap, gpu, supervisor, usage
+from autograder.sandbox.view import SandboxView
+from autograder.worker import landlock_rules
 from autograder.worker.syscalls import UnknownMachine, machine
 
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
@@ -22,7 +22,7 @@ SEARCH = 1 << 2  # CAP_DAC_READ_SEARCH
 class Place:
     """The folders of one worker: `work`, which it starts in, `tmp`, and `code`, which it may only read."""
 
-    def __init__(self, seen: Surroundings, uid: int | None) -> None:
+    def __init__(self, seen: SandboxView, uid: int | None) -> None:
         self.top = Path(tempfile.mkdtemp(prefix="worker-"))
         self.top.chmod(0o755)
         self.work, self.tmp, self.code = (self.top / name for name in ("work", "tmp", "code"))
@@ -39,15 +39,16 @@ class Place:
         self.readable = [*bubblewrap.SYSTEM, *FACTS, *map(str, bubblewrap.interpreter())]
         self.readable += [str(p.resolve()) for p in (*self.data, *seen.readable, bubblewrap.WORKER)]
         self.readable.append(str(self.code))
+        self.gpu = [str(file) for file in gpu.device_files(seen.gpu)] if seen.gpu is not None else []
 
-    def environment(self, seen: Surroundings) -> dict[str, str]:
+    def environment(self, seen: SandboxView) -> dict[str, str]:
         return bubblewrap.environment(home=self.work, temporary=self.tmp, package_parent=self.code) | dict(
             seen.variables
         )
 
 
 class Inside:
-    """The process group that a keeper has started, and what it has written."""
+    """The process group that a supervisor has started, and what it has written."""
 
     in_memory = False
 
@@ -63,19 +64,20 @@ class Inside:
 
 
 def command(inside: list[str], place: Place) -> list[str]:
-    """The command line that runs `inside` under a keeper, which removes the place in the end."""
-    return [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(place.top), *inside]
+    """The command line that runs `inside` under a supervisor, which removes the place in the end."""
+    return [sys.executable, "-I", "-S", str(Path(supervisor.__file__)), str(place.top), *inside]
 
 
 def confinement(place: Place, uid: int | None) -> dict[str, Any]:
     """What the worker does to itself, besides the limits of every tier."""
     allowed = {
-        "readable": place.readable,
+        "readable": [*place.readable, *(gpu.FACTS if place.gpu else ())],
         "writable": [str(place.work), str(place.tmp)],
-        "devices": list(DEVICES),
-        "version": landlock.abi(),
+        "devices": [*DEVICES, *(["/dev/zero"] if place.gpu else [])],
+        "gpu": place.gpu,
+        "version": landlock_rules.abi(),
     }
-    out: dict[str, Any] = {"landlock": allowed, "search": uid is not None and not _open_to_all()}
+    out: dict[str, Any] = {"landlock": allowed, "search": uid is not None and needs_search()}
     if uid is None:  # the limit counts all processes of the user who grades
         out["NPROC"] = limits.PROCESSES + usage.threads(os.getuid())
     return out
@@ -88,11 +90,16 @@ def works() -> str | None:
         machine()
     except UnknownMachine as error:
         return str(error)
-    if landlock.abi() == 0:
+    if landlock_rules.abi() == 0:
         return "the kernel has no Landlock"
-    if os.geteuid() == 0 and not _open_to_all() and not _may_search():
+    if needs_search() and not _may_search():
         return f"other users may not enter {sys.prefix} or {sys.base_prefix}"
     return None
+
+
+def needs_search() -> bool:
+    """Whether a worker must read past the modes of folders: root grades, with an interpreter that only root reaches."""
+    return os.geteuid() == 0 and not _open_to_all()
 
 
 def _shown(entry: Path) -> bool:

@@ -11,9 +11,10 @@ from typing import Any
 from autograder import limits
 from autograder.faults import CannotStart
 from autograder.sandbox.start import start
-from autograder.sandbox.surroundings import NOTHING, Surroundings
 from autograder.sandbox.tiers import Tier
+from autograder.sandbox.view import NOTHING, SandboxView
 from autograder.sandbox.watch import Watch
+from autograder.worker.bounds import ERROR_CHARACTERS, TYPE_CHARACTERS
 from autograder.worker.wire import BadFrame, Closed, receive_frame, send_frame
 
 PLACE = re.compile(r"[A-Za-z0-9_-]{1,100}:[0-9]{1,6}")  # a cell and a line of it
@@ -50,7 +51,7 @@ class Raised(WorkerError):
 class Session:
     """A worker process; every request has a time limit, and one that passes it ends the worker."""
 
-    def __init__(self, tier: Tier, seen: Surroundings = NOTHING) -> None:
+    def __init__(self, tier: Tier, seen: SandboxView = NOTHING) -> None:
         ours, theirs = socket.socketpair()
         self.channel, self.number = ours, 0
         self._watch: Watch | None = None
@@ -67,7 +68,7 @@ class Session:
             if self._started.inside is not None:
                 self._watch = Watch(self._started.inside(), self._started.kill)
         except ValueError:  # also where the sandbox's first process is gone already
-            said = self._last_words()
+            said = ready["reason"] if isinstance(ready, dict) and "reason" in ready else self._last_words()
             self.close()
             raise CannotStart(f"the sandboxed worker did not start: {said}") from None
 
@@ -103,12 +104,14 @@ class Session:
                 if name == "TookTooLong":
                     raise TimedOut(seconds, place)
                 known = place if place is not None and PLACE.fullmatch(place) else None
-                raise Raised(name[:100], tuple(b for b in bases if isinstance(b, str)), text[:4000], known)
+                # twice as much, since the worker says how much it has left out
+                named = tuple(b for b in bases if isinstance(b, str))
+                raise Raised(name[:TYPE_CHARACTERS], named, text[: 2 * ERROR_CHARACTERS], known)
         self.close()
         raise Died("the reply is malformed")
 
     def close(self) -> None:
-        """End the worker and everything that it started."""
+        """End the worker and everything that it started. May be called twice."""
         self.channel.close()
         if self._watch is not None:
             self._watch.close()

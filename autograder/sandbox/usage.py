@@ -84,6 +84,19 @@ def folder(top: Path, processes: Sequence[Path], most_files: int) -> tuple[int, 
     return used + sum(_deleted(p) for p in processes), files
 
 
+def memory_files(processes: Sequence[Path]) -> int:
+    """Bytes of the files without a name, made by `memfd_create`, that these processes hold open."""
+    held: dict[int, int] = {}
+    for process in processes:
+        with contextlib.suppress(OSError):
+            for one in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if str(one.readlink()).startswith("/memfd:"):
+                        found = one.stat()
+                        held[found.st_ino] = found.st_blocks * 512
+    return sum(held.values())
+
+
 def _deleted(process: Path) -> int:
     held: dict[tuple[int, int], int] = {}
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Warm workers: one parent a grading process and kind of surroundings, and a confined child of it for each worker.
+"""Warm workers: one parent a grading process and view of the machine, and a confined child of it for each worker.
 
 The parent runs in a sandbox of its own, or it was forked, all warm, by the parent that the grading command started.
 """
@@ -20,12 +20,11 @@ from typing import IO
 
 from autograder import limits
 from autograder.sandbox import bubblewrap
-from autograder.sandbox.surroundings import Surroundings
+from autograder.sandbox.view import SandboxView
 
 FILES = Path("/opt/files")
 MOST_PARENTS = 2  # idle ones beyond that are ended: each holds some 300 MB
 COLD = "COURSE_COLD_WORKERS"  # set to 1 to start every worker anew
-NESTED_UID = 65534
 
 
 class NotWarm(Exception):
@@ -38,28 +37,39 @@ class Child:
 
     descriptor: int
     pid: int
+    on_gpu: bool = False
     killed: bool = False
 
     def inside(self) -> bubblewrap.Inside:
         return bubblewrap.Inside(self.pid)
 
     def kill(self) -> None:
-        """End the worker, and with it all of its namespace. May be called twice."""
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
+        """End the worker, and with it all of its namespace. After `let_go` this does nothing."""
+        if not self.killed:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
 
     def let_go(self) -> None:
-        """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later."""
+        """After `kill`: it runs no more; what the system has to clear away is waited for by the parent, later.
+
+        Only a GPU has to be free at once, for the next worker.
+        """
         self.killed = True
+        if self.on_gpu:
+            self._wait()
 
     def end(self) -> None:
         """Until the system has cleared it away."""
-        select.select([self.descriptor], [], [], limits.START_SECONDS)
+        self._wait()
         os.close(self.descriptor)
+        self.descriptor = -1  # the number may be another worker's from now on
+
+    def _wait(self) -> None:
+        select.select([self.descriptor], [], [], limits.START_SECONDS)
 
 
 class Parent:
-    """The warm parent of all workers of this process that have the same surroundings.
+    """The warm parent of all workers of this process that have the same view.
 
     It lies in a sandbox of this process's own, which `process` is, or was forked inside that of another process.
     """
@@ -84,7 +94,7 @@ class Parent:
         if message != b"forked" or len(descriptors) != 1:
             raise NotWarm(message.decode(errors="replace") or "the warm parent has ended")
         try:
-            self.children.append(Child(descriptors[0], _pid(descriptors[0])))
+            self.children.append(Child(descriptors[0], _pid(descriptors[0]), "gpu" in confined))
             return self.children[-1]
         except ValueError:
             os.close(descriptors[0])
@@ -95,10 +105,10 @@ class Parent:
         return all(child.killed for child in self.children)
 
     def close(self) -> None:
-        """End it, and all its workers with it."""
+        """End it, and all its workers with it. May be called twice."""
         self.control.close()
         self._errors.close()
-        if self.process is not None:
+        if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -131,11 +141,12 @@ class Parent:
             raise NotWarm(said[-1] if said else "the warm parent did not start")
 
 
-def _start(seen: Surroundings) -> Parent:
+def _start(seen: SandboxView) -> Parent:
     """A parent in a sandbox of its own, which warms up from now on."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     settings = {
         "modules": list(seen.modules),
+        "gpu": seen.gpu is not None,
         "nested": os.geteuid() != 0,
         "writable": list(bubblewrap.WRITABLE),
         "scratch": str(bubblewrap.SCRATCH),
@@ -143,7 +154,7 @@ def _start(seen: Surroundings) -> Parent:
         "files": str(FILES),
         "below": [str(p) for p in _below_writable(seen)],
     }
-    inside = [sys.executable, "-P", "-m", "worker.warm", str(theirs.fileno()), json.dumps(settings)]
+    inside = [sys.executable, "-P", "-m", "worker.fork_server", str(theirs.fileno()), json.dumps(settings)]
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the parent
     with theirs:
         process = subprocess.Popen(
@@ -170,35 +181,35 @@ def _forked_by(source: socket.socket) -> Parent:
     return Parent(ours, None, tempfile.TemporaryFile())
 
 
-def _below_writable(seen: Surroundings) -> list[Path]:
+def _below_writable(seen: SandboxView) -> list[Path]:
     """Folders to be read that lie where workers have a folder of their own, as a checkout in /tmp does."""
     found = bubblewrap.outermost([*bubblewrap.interpreter(), *seen.readable])
     return [p for p in found if any(p.is_relative_to(place) for place in bubblewrap.WRITABLE)]
 
 
-_parents: dict[Surroundings, Parent] = {}
-_sources: dict[Surroundings, socket.socket] = {}
-_refusals: dict[Surroundings, str] = {}
+_parents: dict[SandboxView, Parent] = {}
+_sources: dict[SandboxView, socket.socket] = {}
+_refusals: dict[SandboxView, str] = {}
 
 
-def start_ahead(seen: Surroundings) -> None:
-    """Start the parent of workers with these surroundings, which warms up while this process does something else."""
+def start_ahead(seen: SandboxView) -> None:
+    """Start the parent of workers with this view, which warms up while this process does something else."""
     if os.environ.get(COLD) != "1" and seen not in _parents:
         _parents[seen] = _start(seen)
 
 
-def sources() -> list[tuple[Surroundings, socket.socket]]:
+def sources() -> list[tuple[SandboxView, socket.socket]]:
     """What `use` takes in another process that this one starts: its parents' control sockets."""
     return [(seen, parent.control) for seen, parent in _parents.items()]
 
 
-def use(given: Iterable[tuple[Surroundings, socket.socket]]) -> None:
+def use(given: Iterable[tuple[SandboxView, socket.socket]]) -> None:
     """Have the parents of this process forked by those of another one, where it has such: that takes no time."""
     _sources.update(given)
 
 
-def child(seen: Surroundings, channel: int, confined: dict[str, object]) -> Child:
-    """A warm worker with these surroundings. Raises NotWarm where cold ones have to do, and from then on at once."""
+def child(seen: SandboxView, channel: int, confined: dict[str, object]) -> Child:
+    """A warm worker with this view. Raises NotWarm where cold ones have to do, and from then on at once."""
     if os.environ.get(COLD) == "1":
         raise NotWarm(f"{COLD} is set")
     if seen in _refusals:

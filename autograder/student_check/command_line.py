@@ -38,13 +38,13 @@ def stop(message: object) -> NoReturn:
 def check(
     notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
     assignment: Annotated[
-        str | None, typer.Option(help="Name of the assignment. [default: seen from its cells]")
+        str | None, typer.Option(help="Name of the assignment.", show_default="seen from its cells")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """For students: run the quick checks of a notebook and say what is missing. Needs no graders."""
-    from autograder.commands.check import check as run
-    from autograder.student_check.run import CannotCheck
+    from autograder.student_check.runner_process import CannotCheck
+    from autograder.student_check.show import check as run
 
     try:
         ready = run(notebook, assignment, quiet)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
-from autograder.grading.written import ANSWER_BELOW, PLACEHOLDERS
 from autograder.notebooks.rebuild import grade_id, is_editable
+from autograder.notebooks.written import ANSWER_BELOW, PLACEHOLDERS
 
 
 def is_unfilled(source: str) -> bool:

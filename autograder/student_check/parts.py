@@ -9,13 +9,14 @@ from typing import Literal
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.grading.written import advice
+from autograder.course.assignment import Assignment
+from autograder.course.course import NoSuchAssignment, this_course
 from autograder.limits import CELL_SECONDS
-from autograder.notebooks.read import Unreadable, read_submission
+from autograder.notebooks.read_submission import Unreadable, read_submission
 from autograder.notebooks.rebuild import WrongNotebook, grade_id, is_editable, rebuild
+from autograder.notebooks.written import advice
 from autograder.student_check.missing import empty_answers, is_unfilled
-from autograder.student_check.run import CannotCheck, Cell, Ran, run_cells
+from autograder.student_check.runner_process import CannotCheck, Cell, Ran, run_cells
 
 State = Literal["ok", "failed", "not filled in"]
 SET_UP_SECONDS = 120.0  # the first start after an installation, with a language model to load, on a slow laptop
@@ -75,15 +76,17 @@ def check_notebook(path: Path, name: str | None = None, step: Callable[[str], ob
 
 def _assignment(notebook: NotebookNode, path: Path, name: str | None) -> Assignment:
     """The one that was named, else the one whose cells the notebook has, else the one that the file is called after."""
+    course = this_course()
     if name is not None:
-        if name not in ASSIGNMENTS:
-            raise CannotCheck(f"there is no assignment '{name}'; there are: {', '.join(ASSIGNMENTS)}")
-        return ASSIGNMENTS[name]
+        try:
+            return course.named(name)
+        except NoSuchAssignment as error:
+            raise CannotCheck(str(error)) from None
     given = {grade_id(cell) for cell in notebook.cells}
-    shared = {one: len(given & set(one.upstream)) for one in ASSIGNMENTS.values()}
+    shared = {one: len(given & set(one.upstream)) for one in course.assignments.values()}
     best = max(shared, key=lambda one: (shared[one], path.stem.startswith(one.stem)))
     if not shared[best] and not path.stem.startswith(best.stem):
-        known = ", ".join(ASSIGNMENTS)
+        known = ", ".join(course.assignments)
         raise CannotCheck(f"{path}: this is no notebook of the course; if it is, say which: --assignment with {known}")
     return best
 

@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass
 
-from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.grading.direct import HiddenTest, hidden_tests, run_tests
-from autograder.grading.in_process import InProcess
-from autograder.grading.plugin import Pass
+from autograder.course.assignment import Assignment
+from autograder.testing.findings import Pass
+from autograder.testing.hidden_tests import HiddenTest, hidden_tests, run_tests
+from autograder.testing.in_process import InProcess
 from autograder.verify.trial import symptom
 
 DRAWS = 30  # of each test
@@ -38,14 +38,13 @@ def draws_of(test: HiddenTest) -> int:
     return CHANCE_DRAWS if test.chance else DRAWS
 
 
-def try_draws(name: str, test_name: str, first: int, count: int) -> DrawsOutcome:
+def try_draws(assignment: Assignment, test_name: str, first: int, count: int) -> DrawsOutcome:
     """Run one hidden test on the reference with the draws `first` to `first + count - 1`."""
-    assignment = ASSIGNMENTS[name]
     test = next(t for t in hidden_tests(assignment) if t.name == test_name)
     execution = InProcess(assignment)
     refused = []
     for number in range(first, first + count):
-        current = Pass(assignment, execution, seed=f"draw {number}")  # type: ignore[arg-type]
+        current = Pass(assignment, execution, seed=f"draw {number}")
         finding = run_tests([test], current).findings[0]
         if not finding.passed:
             refused.append((number, symptom(finding.error)))

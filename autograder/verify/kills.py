@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from autograder.assignments import ASSIGNMENTS, Assignment
+from autograder.bank.versions import Correct, Wrong, correct_variants, wrong_versions
+from autograder.course.assignment import Assignment
 from autograder.diagnosis.fingerprints import Fingerprint, fingerprint
-from autograder.grading.plugin import Pass
-from autograder.misconceptions.bank import Correct, Wrong, correct_variants, wrong_versions
+from autograder.testing.findings import Pass
 from autograder.verify.trial import Tried, find, lost, plain, with_follow_through
 
 
@@ -39,12 +39,11 @@ def downstream(assignment: Assignment, cell: str) -> tuple[str, ...]:
     )
 
 
-def try_wrong(name: str, number: int, *, prints: bool, follow: bool) -> WrongOutcome:
+def try_wrong(assignment: Assignment, number: int, *, prints: bool, follow: bool) -> WrongOutcome:
     """Try wrong version `number` of an assignment: its own tests, and with `follow` those of what rests on it.
 
     Training to a target is tried only where nothing quicker catches the version.
     """
-    assignment = ASSIGNMENTS[name]
     version = wrong_versions(assignment)[number]
     replaced = {version.cell: version.source}
     cells = tuple(dict.fromkeys((version.cell, *version.costs)))
@@ -68,12 +67,11 @@ def _dragged(assignment: Assignment, version: Wrong, found: Pass) -> tuple[str, 
     return tuple(c for c in below if c not in version.costs and lost(tried, c))
 
 
-def try_correct(name: str, number: int, *, draws: int = 0) -> CorrectOutcome:
+def try_correct(assignment: Assignment, number: int, *, draws: int = 0) -> CorrectOutcome:
     """Try correct variant `number`: its own tests, and those of everything that rests on it.
 
     Its own tests are tried with so many other `draws` of the hidden inputs, too: no course secret may refuse it.
     """
-    assignment = ASSIGNMENTS[name]
     variant = correct_variants(assignment)[number]
     cells = (variant.cell, *downstream(assignment, variant.cell))
     slow = variant.cell in assignment.self_contained

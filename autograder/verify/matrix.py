@@ -2,8 +2,8 @@
 
 from html import escape
 
-from autograder.grading.direct import hidden_tests
-from autograder.misconceptions.bank import clauses, wrong_versions
+from autograder.bank.versions import clauses, wrong_versions
+from autograder.testing.hidden_tests import hidden_tests
 from autograder.verify.kills import WrongOutcome
 from autograder.verify.proof import Proof
 from autograder.verify.summary import lines

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from autograder.assignments import ASSIGNMENTS, Assignment
-from autograder.grading.direct import run_tests, tests_of
-from autograder.grading.follow_through import stand_ins
-from autograder.grading.in_process import InProcess
-from autograder.grading.plugin import Pass
-from autograder.misconceptions.bank import Wrong, wrong_versions
+from autograder.bank.versions import Wrong, wrong_versions
+from autograder.course.assignment import Assignment
+from autograder.testing.findings import Pass
+from autograder.testing.hidden_tests import run_tests, tests_of
+from autograder.testing.in_process import InProcess
+from autograder.testing.stand_ins import stand_ins
 from autograder.verify.trial import SEED, Tried, find, plain
 
 
@@ -24,13 +24,12 @@ def has_pairs(assignment: Assignment, version: Wrong) -> bool:
     return bool(assignment.all_upstream(version.cell)) and version.cell not in assignment.self_contained
 
 
-def try_pairs(name: str, number: int, further: int = 4) -> PairsOutcome:
+def try_pairs(assignment: Assignment, number: int, further: int = 4) -> PairsOutcome:
     """Wrong version `number` with every wrong version of what it calls, and every `further`-th of what these call.
 
     With follow-through credit, a test earns in the student's own namespace or on stand-ins. On stand-ins a pair is
     what the component alone is; so only tests that fail with a right upstream can gain, and only they are run.
     """
-    assignment = ASSIGNMENTS[name]
     version = wrong_versions(assignment)[number]
     alone = plain(find(assignment, {version.cell: version.source}, [version.cell]))
     gains: list[tuple[str, float]] = []
@@ -62,7 +61,7 @@ def _gain_of_pair(assignment: Assignment, version: Wrong, other: Wrong, alone: t
 
 def _on_stand_ins(assignment: Assignment, version: Wrong, cell: str) -> tuple[Tried, ...]:
     execution = InProcess(assignment, {version.cell: version.source}, stand_ins(assignment, (cell,)))
-    current = Pass(assignment, execution, seed=SEED)  # type: ignore[arg-type]
+    current = Pass(assignment, execution, seed=SEED)
     return plain(run_tests(tests_of(assignment, version.cell), current))
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from autograder.assignments import Assignment
+from autograder.bank.versions import clauses, correct_variants, wrong_versions
+from autograder.course.assignment import Assignment
 from autograder.diagnosis.fingerprints import Fingerprint, expected
 from autograder.diagnosis.naming import name_mistakes
-from autograder.grading.direct import hidden_tests
-from autograder.misconceptions.bank import clauses, correct_variants, wrong_versions
+from autograder.testing.hidden_tests import hidden_tests
 from autograder.verify.flakiness import DrawsOutcome, TargetRuns, draws_of, target_runs, try_draws
 from autograder.verify.kills import CorrectOutcome, WrongOutcome, try_correct, try_wrong
 from autograder.verify.pairs import PairsOutcome, has_pairs, try_pairs
@@ -110,21 +110,20 @@ def prove(
 
 def _tasks(assignment: Assignment, quick: bool) -> list[Task]:
     """Longest first, where that is known."""
-    name = assignment.name
     wrong = wrong_versions(assignment)
     chosen = _one_a_clause(assignment) if quick else range(len(wrong))
     correct = correct_variants(assignment)
     first_of = {variant.cell: n for n, variant in reversed(list(enumerate(correct)))}
     draws_of_correct = (("draws", 0 if quick else DRAWS_OF_CORRECT),)
     tried = first_of.values() if quick else range(len(correct))
-    tasks = [Task(try_correct, (name, n), draws_of_correct) for n in tried]
+    tasks = [Task(try_correct, (assignment, n), draws_of_correct) for n in tried]
     options = (("prints", not quick), ("follow", True))
-    tasks = [*tasks, *(Task(try_wrong, (name, n), options) for n in chosen)]
+    tasks = [*tasks, *(Task(try_wrong, (assignment, n), options) for n in chosen)]
     if quick:
         return tasks
-    pairs = [Task(try_pairs, (name, n)) for n, version in enumerate(wrong) if has_pairs(assignment, version)]
+    pairs = [Task(try_pairs, (assignment, n)) for n, version in enumerate(wrong) if has_pairs(assignment, version)]
     draws = [
-        Task(try_draws, (name, test.name, first, min(DRAWS_AT_A_TIME, draws_of(test) - first)))
+        Task(try_draws, (assignment, test.name, first, min(DRAWS_AT_A_TIME, draws_of(test) - first)))
         for test in hidden_tests(assignment)
         if not test.slow
         for first in range(0, draws_of(test), DRAWS_AT_A_TIME)

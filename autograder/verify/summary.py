@@ -1,18 +1,17 @@
 """The proof in a few lines of text."""
 
-from autograder.misconceptions.bank import clauses
+from autograder.bank.versions import clauses
+from autograder.verify.kills import downstream
 from autograder.verify.proof import Proof
 
 
 def lines(proof: Proof) -> list[str]:
     """What was shown, one sentence a line; every failure is named in `failures`."""
     wrong, correct = len(proof.wrong), len(proof.correct)
-    below = [w for w in proof.wrong if proof.assignment.upstream]
     said = [
         f"Caught by a test of its own component: {wrong - len(proof.survivors)} of {wrong} wrong versions.",
         f"False rejects: {len(proof.refused)} of {correct} correct variants.",
-        f"Later parts that lost points although only something below them is wrong: {len(proof.dragging)} "
-        f"of {len(below)} wrong versions.",
+        _dragging(proof),
         f"Clauses of the contract with a wrong version: {len(clauses(proof.assignment)) - len(proof.uncovered)} "
         f"of {len(clauses(proof.assignment))}.",
     ]
@@ -41,6 +40,17 @@ def lines(proof: Proof) -> list[str]:
         for t in proof.targets
     ]
     return said
+
+
+def _dragging(proof: Proof) -> str:
+    """How many mistakes cost points further on, of those that could."""
+    rested_on = [w for w in proof.wrong if downstream(proof.assignment, w.version.cell)]
+    if not rested_on:
+        return "Later parts that lost points for a mistake below them: none could, since no part rests on another."
+    return (
+        f"Later parts that lost points for a mistake below them: {len(proof.dragging)} of the {len(rested_on)} wrong "
+        "versions of parts that others rest on."
+    )
 
 
 def failures(proof: Proof) -> list[str]:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autograder.assignments import Assignment
-from autograder.grading.direct import run_tests, tests_of
-from autograder.grading.expect import Mistake
-from autograder.grading.follow_through import Verdict, earning, verdicts
-from autograder.grading.in_process import InProcess
-from autograder.grading.plugin import Finding, Pass
+from autograder.course.assignment import Assignment
+from autograder.testing.expect import Mistake
+from autograder.testing.findings import Finding, Pass
+from autograder.testing.follow_through import Verdict, earning, verdicts
+from autograder.testing.hidden_tests import run_tests, tests_of
+from autograder.testing.in_process import InProcess
+from autograder.testing.stand_ins import StandIns
 
 SEED = "verify"
 
@@ -44,7 +45,7 @@ def find(
     only: frozenset[str] | None = None,
 ) -> Pass:
     """Run the tests of `cells` on the reference with the texts `replaced` in place of its own."""
-    current = Pass(assignment, InProcess(assignment, replaced), seed=seed)  # type: ignore[arg-type]
+    current = Pass(assignment, InProcess(assignment, replaced), seed=seed)
     for cell in (c for c in assignment.upstream if c in cells):
         run_tests((t for t in tests_of(assignment, cell, slow=slow) if only is None or t.name in only), current)
     return current
@@ -68,9 +69,9 @@ def with_follow_through(found: Pass, replaced: Mapping[str, str], seed: str = SE
 
 
 def _retry(assignment: Assignment, replaced: Mapping[str, str], seed: str) -> Callable[..., list[Finding]]:
-    def retry(cell: str, stand_ins: object, only: frozenset[str]) -> list[Finding]:
-        execution = InProcess(assignment, replaced, stand_ins)  # type: ignore[arg-type]
-        current = Pass(assignment, execution, seed=seed)  # type: ignore[arg-type]
+    def retry(cell: str, stand_ins: StandIns, only: frozenset[str]) -> list[Finding]:
+        execution = InProcess(assignment, replaced, stand_ins)
+        current = Pass(assignment, execution, seed=seed)
         return run_tests((t for t in tests_of(assignment, cell) if t.name in only), current).findings
 
     return retry

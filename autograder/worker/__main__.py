@@ -36,46 +36,52 @@ class Nowhere:
 
 
 def main() -> None:
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    confine(json.loads(sys.argv[2]))
-    serve(channel, prepare())
+    channel, limits = socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2])
+    confine(limits)
+    serve(channel, prepare(simulated="gpu" not in limits), limits)
 
 
-def prepare() -> Any:
-    """What every worker needs before it hears of a submission: torch, the simulated accelerator, IPython's shell."""
+def prepare(*, simulated: bool) -> Any:
+    """What every worker needs before it hears of a submission: torch, an accelerator if simulated, IPython's shell."""
     import torch
 
     from . import simgpu
-    from .cells import new_shell
+    from .shell import new_shell
 
     torch.set_num_threads(1)
-    simgpu.register()
+    if simulated:
+        simgpu.register()
     return new_shell()
 
 
-def serve(channel: socket.socket, shell: Any) -> None:
-    """Answer requests until the channel closes. The process is confined already."""
-    from .cells import describe_error, run_cell
-    from .space import Space
+def serve(channel: socket.socket, shell: Any, limits: dict[str, Any]) -> None:
+    """Answer requests until the channel closes. The process is confined already, as `limits` says."""
+    from .cuda import open_gpu
+    from .namespace import NotebookNamespace
+    from .shell import describe_error, run_cell
     from .wire import receive_frame, send_frame
 
     # the folders in which a warm worker's shell was made are its parent's
     Path(shell.profile_dir.location).mkdir(parents=True, exist_ok=True)
-    space = Space(shell.user_ns)
+    space = NotebookNamespace(shell.user_ns)
     signal.signal(signal.SIGALRM, _alarm)
 
     def answer(request: dict[str, Any]) -> Any:
         match request.pop("do"):
             case "cell":
                 return run_cell(shell, request["id"], request["source"])
-            case "names":
-                return [name for name in request["names"] if space.has(name)]
             case verb:
                 with contextlib.redirect_stdout(Nowhere()), contextlib.redirect_stderr(Nowhere()):
                     return getattr(space, verb)(**request)
 
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)  # until here it told why a worker does not start; it is a file of the grader's
+    if "gpu" in limits:
+        try:
+            open_gpu(limits["gpu"])
+        except Exception as error:  # nothing of the student's has run: this is the machine's fault
+            send_frame(channel, {"ready": False, "reason": f"CUDA does not start ({error})"})
+            return
     send_frame(channel, {"ready": True})
     while True:
         request = receive_frame(channel)

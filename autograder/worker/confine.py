@@ -19,14 +19,14 @@ def confine(limits: dict[str, Any]) -> None:
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limits[name], limits[name]))
     if not limits.get("sealed"):
         return
-    from . import landlock, seccomp
+    from . import landlock_rules, seccomp
     from .syscalls import call
 
     # where the machine runs out of memory, the kernel ends this process before any other
     Path("/proc/self/oom_score_adj").write_text("1000")
-    rules, allowed = seccomp.rules(), limits.get("landlock")
+    rules, allowed = seccomp.rules(gpu="gpu" in limits), limits.get("landlock")
     if allowed:
-        made = landlock.ruleset(allowed["readable"], allowed["writable"], allowed["devices"], allowed["version"])
+        made = landlock_rules.ruleset(**allowed)
         os.open("/proc/self", os.O_PATH)  # kept: a folder that the kernel makes anew is no longer the allowed one
         rules += seccomp.rules_without_namespaces(allowed["version"], os.getpid())
     keep = SEARCH if limits.get("search") else 0
@@ -39,5 +39,5 @@ def confine(limits: dict[str, Any]) -> None:
     call("capset", create_string_buffer(version), create_string_buffer(struct.pack("=III", keep, keep, 0) + none))
     call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     if allowed:
-        landlock.restrict(made)
+        landlock_rules.restrict(made)
     seccomp.install(rules)

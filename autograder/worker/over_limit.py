@@ -20,7 +20,8 @@ def limit_behind(error: BaseException) -> str | None:
         return f"{room.f_blocks * room.f_frsize // MEGABYTE} MB of files"
     if code == errno.EAGAIN or "can't start new thread" in text:
         return f"{_limit('NPROC')} processes and threads"
-    if isinstance(error, MemoryError) or code == errno.ENOMEM or "allocate memory" in text:
+    bounded = _limit("AS") != resource.RLIM_INFINITY  # not with a GPU
+    if bounded and (isinstance(error, MemoryError) or code == errno.ENOMEM or "allocate memory" in text):
         return f"{_limit('AS') / 2**30:g} GB of memory in one process"
     return None
 

@@ -15,7 +15,7 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_...
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 NEW_NAMESPACES = 0x7E020000  # the flags CLONE_NEW...
-AF_UNIX, SOCK_STREAM, SOCK_TYPE = 1, 1, 0xF
+AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET, SOCK_TYPE = 1, 1, 5, 0xF
 SHARED_ANONYMOUS = 0x21
 
 REFUSED = (
@@ -64,8 +64,20 @@ class Rule:
     when: tuple[Argument, ...] = ()
 
 
-def rules() -> list[Rule]:
-    """What is refused in every tier."""
+def rules(*, gpu: bool = False) -> list[Rule]:
+    """What is refused in every tier; with a GPU, CUDA's start-up is spared.
+
+    It shares memory without a name with the driver, makes such files, and listens on a socket of its own, to which
+    nothing can connect.
+    """
+    spared = ("socket", "bind", "listen", "memfd_create", "mmap") if gpu else ()
+    refused = [rule for rule in _rules() if rule.name not in spared]
+    other_type = (Argument(1, SOCK_SEQPACKET, SOCK_TYPE, differs=True),)
+    left = [Rule("socket", when=(Argument(0, AF_UNIX, differs=True),)), Rule("socket", when=other_type)]
+    return refused + (left if gpu else [])
+
+
+def _rules() -> list[Rule]:
     others_pid = (Argument(0, 0, differs=True),)
     return [
         *(Rule(name) for name in REFUSED.split()),

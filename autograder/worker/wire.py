@@ -105,7 +105,14 @@ def _read(channel: socket.socket, length: int, deadline: float | None) -> bytes:
 
 
 def encode(value: Any, tensors: dict[str, torch.Tensor], depth: int = 0) -> Any:
-    """The JSON form of `value`; its tensors are added to `tensors`."""
+    """The JSON form of `value`; its tensors are added to `tensors`.
+
+    >>> tensors = {}
+    >>> encode([1, 0.5, None, torch.ones(2)], tensors)
+    {'l': [1, 0.5, None, {'x': '0'}]}
+    >>> tensors
+    {'0': tensor([1., 1.])}
+    """
     if depth > DEPTH:
         return {"o": "something nested too deeply"}
     if value is None or value is True or value is False:
@@ -120,8 +127,8 @@ def encode(value: Any, tensors: dict[str, torch.Tensor], depth: int = 0) -> Any:
         number = int(value)
         return number if abs(number) < 2**63 else {"o": "an integer beyond 64 bits"}
     if isinstance(value, float):
-        number = float(value)
-        return number if math.isfinite(number) else {"f": str(number)}
+        real = float(value)
+        return real if math.isfinite(real) else {"f": str(real)}
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Handle):
@@ -228,15 +235,18 @@ def read_tensors(data: bytes) -> dict[str, torch.Tensor]:
     return {n: t.view(torch.uint8).ne(0) if t.dtype == torch.bool else t for n, t in load(data).items()}
 
 
+def _small_numbers(value: Any, most: int) -> list[int]:
+    if not isinstance(value, list) or len(value) > most:
+        raise BadFrame("a tensor of the reply has a strange shape")
+    if any(type(n) is not int or not 0 <= n < 2**31 for n in value):
+        raise BadFrame("a tensor of the reply has a strange shape")
+    return value
+
+
 def _check_entry(entry: Any, room: int) -> None:
     if not isinstance(entry, dict) or entry.get("dtype") not in DTYPES:
         raise BadFrame("a tensor of the reply has a strange type")
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    for numbers, most in ((shape, RANK), (offsets, 2)):
-        if not isinstance(numbers, list) or len(numbers) > most:
-            raise BadFrame("a tensor of the reply has a strange shape")
-        if any(type(n) is not int or not 0 <= n < 2**31 for n in numbers):
-            raise BadFrame("a tensor of the reply has a strange shape")
+    shape, offsets = _small_numbers(entry.get("shape"), RANK), _small_numbers(entry.get("data_offsets"), 2)
     if math.prod(max(n, 1) for n in shape) > TENSOR_BYTES:  # empty, and yet too large to be broadcast
         raise BadFrame("a tensor of the reply has a strange shape")
     size = math.prod(shape) * DTYPES[entry["dtype"]]

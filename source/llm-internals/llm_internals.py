@@ -49,13 +49,15 @@
 # answers, each of which is marked on the experiment in the cell above it. The demonstrations in between show
 # one example each. They are not your experiment: choose other words, prompts, sizes or questions, and say in advance what you expect.
 #
-# <!-- INSTRUCTORS: the course policy on help from AI stands in the next cell and nowhere else. Edit it there. -->
+# <!-- INSTRUCTORS: the course policy on help from AI in the next cell is the same in every notebook: edit it in autograder/notebooks/parts/help_from_ai.md. -->
 
 # %% [markdown]
+# <!-- shared part help_from_ai (fffbc44f) -->
 # > **Course policy on help from AI.** You may ask an assistant to explain an idea, an error message or a function of a
-# > library, as you would ask a fellow student. The code in the cells that you fill in and the words of your
-# > written answers must be your own, and you must be able to explain every line. If you used an assistant, say for what
-# > at the end of the answer concerned. If you are unsure whether something is allowed, ask before you hand it in.
+# > library, as you would ask a fellow student. The code in the cells that you fill in and the words of your written
+# > answers must be your own, and you must be able to explain every line. If you used an assistant, say for what at the
+# > end of the answer concerned. If you are unsure whether something is allowed, ask before you hand it in.
+# <!-- end of help_from_ai -->
 
 # %% [markdown]
 # ## Setting up
@@ -74,6 +76,7 @@ PACKAGES = {
 }
 
 
+# --- shared part install_missing (9d244460) ---
 def install_missing():
     """Let pip install the packages that are not there or too old."""
     import importlib.metadata
@@ -90,6 +93,7 @@ def install_missing():
     if wanted:
         print("installing", ", ".join(wanted), flush=True)
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], check=True)
+# --- end of install_missing ---
 
 
 if ON_COLAB:
@@ -136,15 +140,27 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # else each attempt without a network is reported
 
+# --- shared part figure_style (ab269a03) ---
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]  # Okabe and Ito (2008)
-plt.rcParams.update({
-    "axes.prop_cycle": plt.cycler(color=COLOURS), "image.cmap": "cividis", "figure.figsize": (9, 4), "font.size": 11,
-    "figure.constrained_layout.use": True, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.titlesize": 11, "figure.titlesize": 12, "legend.frameon": False,
-})
+plt.rcParams.update(
+    {
+        "axes.prop_cycle": plt.cycler(color=COLOURS),
+        "image.cmap": "cividis",
+        "figure.figsize": (9, 4),
+        "font.size": 11,
+        "figure.constrained_layout.use": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 11,
+        "figure.titlesize": 12,
+        "legend.frameon": False,
+    }
+)
+# --- end of figure_style ---
 pd.set_option("display.max_colwidth", 80, "display.max_columns", None, "display.width", 160, "display.precision", 3)
 
 
+# --- shared part quick_checks (a6262d16) ---
 class tqdm(tqdm_module.tqdm):
     """A progress bar on standard output, because notebooks paint standard error red."""
 
@@ -226,6 +242,7 @@ def demo():
         yield
     except (NotImplementedError, NameError) as error:
         print(f"Nothing to show yet, because a cell above is unfinished or was not run. {explain(error)}")
+# --- end of quick_checks ---
 
 # %% nbgrader={"grade": false, "grade_id": "setup-tiny", "locked": true, "schema_version": 3, "solution": false, "task": false} tags=["setup"]
 def save_tiny_checkpoint(folder):

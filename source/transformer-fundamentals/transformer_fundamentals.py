@@ -48,13 +48,15 @@
 # costs you once. Where an early cell is wrong, the cells that build on it are also tried with a correct version of
 # that cell. Cells without points may fail, be slow, or be left out without cost.
 #
-# <!-- INSTRUCTORS: the course policy on help from AI stands in the next cell and nowhere else. Edit it there. -->
+# <!-- INSTRUCTORS: the course policy on help from AI in the next cell is the same in every notebook: edit it in autograder/notebooks/parts/help_from_ai.md. -->
 
 # %% [markdown]
-# > **Course policy on help from AI.** You may ask an assistant to explain an idea, an error message or a function of
-# > a library, as you would ask a fellow student. The code in the cells that you fill in and the words of your written
-# > answers must be your own, and you must be able to explain every line. If you used an assistant, say for what in
-# > your answer to question 7. If you are unsure whether something is allowed, ask before you hand it in.
+# <!-- shared part help_from_ai (fffbc44f) -->
+# > **Course policy on help from AI.** You may ask an assistant to explain an idea, an error message or a function of a
+# > library, as you would ask a fellow student. The code in the cells that you fill in and the words of your written
+# > answers must be your own, and you must be able to explain every line. If you used an assistant, say for what at the
+# > end of the answer concerned. If you are unsure whether something is allowed, ask before you hand it in.
+# <!-- end of help_from_ai -->
 
 # %% [markdown]
 # ## Setting up
@@ -79,6 +81,7 @@ DATA_FILES = {  # and their SHA-256
 }
 
 
+# --- shared part install_missing (9d244460) ---
 def install_missing():
     """Let pip install the packages that are not there or too old."""
     import importlib.metadata
@@ -95,6 +98,7 @@ def install_missing():
     if wanted:
         print("installing", ", ".join(wanted), flush=True)
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], check=True)
+# --- end of install_missing ---
 
 
 def fetch_data():
@@ -160,6 +164,7 @@ np.random.seed(42)
 torch.manual_seed(42)
 torch.set_num_threads(1)  # models as small as these only get slower with more threads
 
+# --- shared part figure_style (ab269a03) ---
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]  # Okabe and Ito (2008)
 plt.rcParams.update(
     {
@@ -175,8 +180,10 @@ plt.rcParams.update(
         "legend.frameon": False,
     }
 )
+# --- end of figure_style ---
 
 
+# --- shared part quick_checks (a6262d16) ---
 class tqdm(tqdm_module.tqdm):
     """A progress bar on standard output, because notebooks paint standard error red."""
 
@@ -258,6 +265,7 @@ def demo():
         yield
     except (NotImplementedError, NameError) as error:
         print(f"Nothing to show yet, because a cell above is unfinished or was not run. {explain(error)}")
+# --- end of quick_checks ---
 
 # %% [markdown]
 # Two data sets come with the notebook, each divided into training and validation rows.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autograder.assignments import ROOT
+from tests.checkout import ROOT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import nbformat
 import pytest
+from test_feedback_markdown import VECTORS
 
+from autograder.feedback import formulas, markdown
 from autograder.feedback.cells import picture_output
 from autograder.feedback.page import POLICY, feedback_page
-from autograder.grading.result import CellOutcome, Result
+from autograder.results.result import CellOutcome, Result
 
 # each marks the page or asks the listener for something of its own name
 SMUGGLED = """
@@ -134,6 +136,46 @@ def test_without_the_policy_all_of_it_would_run(browser, listener):
     """So the test above sees something."""
     page = a_page().replace("</body>", f"{SMUGGLED}</body>").replace(POLICY, "")
     assert look(browser, listener, page) == (RUNS, ASKED, PICTURES)
+
+
+# name and attributes of each element in the student's cells, as this browser has read them
+ELEMENTS = """() => [...document.querySelectorAll(".text_cell_render *")].map(
+    element => [element.localName, element.namespaceURI, [...element.attributes].map(one => [one.name, one.value])]
+)"""
+
+
+def test_what_cleaning_leaves_of_an_attack_does_nothing_without_the_policy(browser, listener):
+    """By the browser's own reading of it: nothing runs or is asked for, and each element is one that may stand."""
+    cells = [nbformat.v4.new_markdown_cell(text) for v in VECTORS for text in (v, f"Answer: {v} so.", f"- {v}")]
+    result = Result("x", "a.ipynb", "graded", 0, 3, 1.0, {})
+    listener.page = feedback_page(nbformat.v4.new_notebook(cells=cells), result).replace(POLICY, "")
+    asked: list[str] = []
+    said: list[str] = []
+    view = browser.new_page()
+    view.on("request", lambda request: asked.append(request.url))
+    view.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    view.route(
+        "**/*", lambda route: route.continue_() if route.request.url.startswith(listener.address) else route.abort()
+    )
+    view.goto(f"{listener.address}/page", wait_until="load")
+    view.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+    view.wait_for_timeout(300)
+    elements = view.evaluate(ELEMENTS)
+    view.close()
+    assert not said
+    assert {url for url in asked if not url.startswith("data:")} <= {
+        f"{listener.address}{path}" for path in ("/page", "/favicon.ico")
+    }
+    assert len(elements) > 1_000
+    for name, space, attributes in elements:
+        if space.endswith("MathML"):
+            assert name in formulas.TAGS and {name for name, _ in attributes} <= formulas.ATTRIBUTES.keys() | {"xmlns"}
+        else:
+            assert space.endswith("xhtml") and name in markdown.TAGS
+            assert {name for name, _ in attributes} <= markdown.ATTRIBUTES[name]
+            for attribute, value in attributes:
+                assert attribute != "href" or value.startswith(("https://", "mailto:", "#")), value
+                assert attribute != "src" or value.startswith("data:image/"), value
 
 
 FORMULAS = r"""Inline $\frac{a}{b}$, wide $WIDE$, and

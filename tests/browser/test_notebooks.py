@@ -6,8 +6,8 @@ import nbformat
 import pytest
 from notebook_page import NotebookPage
 
-from autograder.assignments import ASSIGNMENTS
 from autograder.notebooks.rebuild import grade_id
+from tests.this_course import ASSIGNMENTS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Data sets that several assignments may use: each module defines DATA_SET."""

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from autograder.datasets.download import cache_folder
+from autograder.datasets.models import SMOLLM2
 from autograder.graders.llm_internals import seconds
-from data.download import cache_folder
-from data.models import SMOLLM2
 
 MARGIN = 1e-3  # between the two largest logits: below it, two right computations may choose differently
 PROMPTS = (

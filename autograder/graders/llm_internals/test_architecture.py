@@ -5,7 +5,7 @@ import torch
 
 from autograder.graders.llm_internals.real_model import real_model
 from autograder.graders.llm_internals.tiny_models import Tiny
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "architecture"
 NAME = "summarize_architecture"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "compare-tokenizers"
 NAME = "compare_tokenizers"

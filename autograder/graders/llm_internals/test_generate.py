@@ -10,7 +10,7 @@ import torch
 from autograder.graders.llm_internals import seconds
 from autograder.graders.llm_internals.real_model import real_model
 from autograder.graders.llm_internals.tiny_models import CAUSAL, draw_lively, draw_prompt, varied
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "generate"
 REAL_TOKENS = 4  # enough to see the cache at work on the notebook's model

@@ -3,7 +3,7 @@
 import pytest
 
 from autograder.graders.llm_internals import seconds
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "kv-cache-size"
 NAME = "kv_cache_bytes"

@@ -7,7 +7,7 @@ from autograder.graders.llm_internals import seconds
 from autograder.graders.llm_internals.real_model import PROMPTS, real_model
 from autograder.graders.llm_internals.tiny_models import draw_tiny
 from autograder.graders.llm_internals.tiny_tokenizers import TEXTS, WORDS, byte_level, word_piece
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "load-model"
 

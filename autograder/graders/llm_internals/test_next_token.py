@@ -7,7 +7,7 @@ from autograder.graders.llm_internals import seconds
 from autograder.graders.llm_internals.logits import lead
 from autograder.graders.llm_internals.real_model import real_model
 from autograder.graders.llm_internals.tiny_models import CAUSAL, MARGIN, Tiny, draw_tiny
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "next-token"
 NAME = "next_token_probabilities"

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from autograder.graders.llm_internals import seconds
-from autograder.graders.llm_internals.fit import fits
 from autograder.graders.llm_internals.logits import distinct
-from autograder.grading import expect
+from autograder.graders.oracles.distribution import fits
+from autograder.testing import expect
 
 CELL = "sampling"
 DRAWS = 1500

@@ -4,7 +4,7 @@ import pytest
 
 from autograder.graders.llm_internals.real_model import real_model
 from autograder.graders.llm_internals.tiny_tokenizers import TEXTS, WORDS, byte_level, word_piece
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "token-contexts"
 NAME = "token_ids_in_context"

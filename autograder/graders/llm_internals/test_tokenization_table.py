@@ -7,7 +7,7 @@ import pytest
 
 from autograder.graders.llm_internals.real_model import real_model
 from autograder.graders.llm_internals.tiny_tokenizers import TEXTS, WORDS, byte_fallback, byte_level, word_piece
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "tokenization-table"
 NAME = "tokenization_table"

@@ -5,7 +5,7 @@ import torch
 
 from autograder.graders.llm_internals.logits import distinct
 from autograder.graders.llm_internals.tiny_tokenizers import TEXTS, byte_level, word_piece
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "top-tokens"
 NAME = "top_tokens"

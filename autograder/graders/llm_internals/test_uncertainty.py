@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "uncertainty"
 

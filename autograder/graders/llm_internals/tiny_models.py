@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from autograder.graders.llm_internals import seconds
@@ -51,13 +53,13 @@ class Tiny:
         """A handle on the model beside the student's code."""
         return student.drive("tiny_model", seconds=seconds.MAKE, **self.recipe, **options)
 
-    def logits(self, ids: torch.Tensor) -> torch.Tensor:
-        """(1, T) -> (V,), the logits after the last token."""
+    def logits(self, ids: Int[Tensor, "1 T"]) -> Float[Tensor, " V"]:
+        """The logits after the last token."""
         with torch.no_grad():
             return self.model(ids).logits[0, -1].double()
 
-    def greedy(self, ids: torch.Tensor, most: int) -> torch.Tensor:
-        """The library's own greedy decoding, (B, T) -> (B, T + n)."""
+    def greedy(self, ids: Int[Tensor, "B T"], most: int) -> Int[Tensor, "B T+n"]:
+        """The library's own greedy decoding."""
         options = GenerationConfig(do_sample=False, max_new_tokens=most, eos_token_id=None, pad_token_id=0)
         return self.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=options)
 

@@ -22,12 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn, optim
 
-from autograder.assignments import TRANSFORMER_FUNDAMENTALS
+from autograder.course.course import this_course
 from autograder.files import write_whole
 from autograder.graders.transformer_fundamentals.drivers import target_logits, train_target
 from autograder.graders.transformer_fundamentals.target_runs import Task, accuracy, make_task
 from autograder.graders.transformer_fundamentals.targets import CLAUSE_ORDER, MOVIE_SNIPPETS, Target
-from autograder.grading.reference import reference
+from autograder.testing.reference import reference
 
 RUNS = Path(__file__).with_name("targets.json")
 TABLE = Path(__file__).with_name("targets.md")
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="a variant; may be given several times")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    ours = reference(TRANSFORMER_FUNDAMENTALS)
+    ours = reference(this_course().named("transformer-fundamentals"))
     targets = [CLAUSE_ORDER, MOVIE_SNIPPETS]
     record = recorded(targets)
     for seed, target in product(range(options.seeds), targets):

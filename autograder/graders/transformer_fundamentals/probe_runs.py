@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
 from torch.func import functional_call
 
 from autograder.graders.transformer_fundamentals.drivers.train_probe import Probe
-from autograder.grading import expect
-from autograder.grading.draw import Draw
+from autograder.testing import expect
+from autograder.testing.draw import Draw
 
 FEATURES, HIDDEN, CLASSES = 5, 4, 3
 TRAIN, VALIDATION, BATCH, TOKENS = 22, 9, 4, 7  # neither number of samples is a multiple of the batch size
@@ -84,15 +86,17 @@ class Run:
         )
         return values
 
-    def losses(self, theta: torch.Tensor, samples: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy (n,) and whether the answer is right (n,), of `samples` at the parameters `theta`."""
+    def losses(
+        self, theta: Float[Tensor, " P"], samples: Sequence[int]
+    ) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
+        """Cross-entropy, and whether the answer is right, of `samples` at the parameters `theta`."""
         rows = torch.tensor(list(samples))
         logits = _logits(self.problem, theta.double(), rows)
         labels = self.problem.labels[rows]
         return F.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels
 
-    def gradient(self, step: Step) -> torch.Tensor:
-        """The gradient (P,) of the mean cross-entropy over the step's samples."""
+    def gradient(self, step: Step) -> Float[Tensor, " P"]:
+        """The gradient of the mean cross-entropy over the step's samples."""
         theta = step.theta.double().requires_grad_(True)
         self.losses(theta, step.samples)[0].mean().backward()
         return theta.grad

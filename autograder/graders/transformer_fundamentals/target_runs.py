@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
+from autograder.datasets.examples import Example
+from autograder.graders.data_sets import movie_snippets
+from autograder.graders.transformer_fundamentals.data_sets import clause_order
 from autograder.graders.transformer_fundamentals.targets import Target
-from data import clause_order, movie_snippets
-from data.examples import Example
 
-SETS = {"clause_order": clause_order, "movie_snippets": movie_snippets}
+SETS = {"clause_order": clause_order.DATA_SET, "movie_snippets": movie_snippets.DATA_SET}
 
 
 @dataclass(frozen=True)
@@ -57,5 +60,6 @@ def make_task(reference: Any, target: Target, hidden_seed: int | None) -> Task:
     )
 
 
-def accuracy(logits: torch.Tensor, answers: torch.Tensor) -> float:
+def accuracy(logits: Float[Tensor, "n classes"], answers: Int[Tensor, " n"]) -> float:
+    """The share of `answers` that the largest logit gives."""
     return float((logits.argmax(-1) == answers).double().mean())

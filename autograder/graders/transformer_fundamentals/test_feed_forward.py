@@ -2,9 +2,9 @@
 
 import pytest
 
-from autograder.graders.transformer_fundamentals.dropout import check_dropout
-from autograder.graders.transformer_fundamentals.twins import check_gradients, state_for, twins
-from autograder.grading import expect
+from autograder.graders.oracles.dropout import check_dropout
+from autograder.graders.oracles.twins import check_gradients, state_for, twins
+from autograder.testing import expect
 
 CELL = "feed-forward"
 NAME = "FeedForward"

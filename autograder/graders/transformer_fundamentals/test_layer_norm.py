@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from autograder.graders.transformer_fundamentals.twins import check_gradients, state_for, twins
-from autograder.grading import expect
-from autograder.grading.draw import Draw
+from autograder.graders.oracles.twins import check_gradients, state_for, twins
+from autograder.testing import expect
+from autograder.testing.draw import Draw
 
 CELL = "layer-norm"
 NAME = "LayerNorm"

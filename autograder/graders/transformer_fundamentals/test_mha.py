@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from autograder.graders.transformer_fundamentals.dropout import check_dropout
-from autograder.graders.transformer_fundamentals.masks import check_masked
-from autograder.graders.transformer_fundamentals.twins import check_gradients, state_for, twins
-from autograder.grading import expect
+from autograder.graders.oracles.dropout import check_dropout
+from autograder.graders.oracles.masks import check_masked
+from autograder.graders.oracles.twins import check_gradients, state_for, twins
+from autograder.testing import expect
 
 CELL = "mha"
 NAME = "MultiHeadAttention"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from autograder.graders.transformer_fundamentals.accelerator import accelerator, check_present
-from autograder.graders.transformer_fundamentals.twins import state_for
-from autograder.grading import expect
+from autograder.graders.oracles.accelerator import accelerator, check_present
+from autograder.graders.oracles.twins import state_for
+from autograder.testing import expect
 
 CELL = "mini-transformer"
 SIZES = {

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from autograder.graders.transformer_fundamentals.twins import check_gradients
-from autograder.grading import expect
+from autograder.graders.oracles.twins import check_gradients
+from autograder.testing import expect
 
 CELL = "positional-encoding"
 NAME = "PositionalEncoding"

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "simple-tokenizer"
 MARKS = '.,!?;:()"'

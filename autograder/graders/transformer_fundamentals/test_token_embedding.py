@@ -2,8 +2,8 @@
 
 import pytest
 
-from autograder.graders.transformer_fundamentals.twins import check_gradients, state_for, twins
-from autograder.grading import expect
+from autograder.graders.oracles.twins import check_gradients, state_for, twins
+from autograder.testing import expect
 
 CELL = "token-embedding"
 

@@ -14,7 +14,7 @@ from autograder.graders.transformer_fundamentals.probe_runs import (
     parameter_slices,
     watch,
 )
-from autograder.grading import expect
+from autograder.testing import expect
 
 CELL = "train"
 RATE = 1e-3

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from autograder.graders.transformer_fundamentals.accelerator import accelerator, check_present
-from autograder.grading import expect
+from autograder.graders.oracles.accelerator import accelerator, check_present
+from autograder.testing import expect
 
 CELL = "train"
 EPOCHS = 2

@@ -7,9 +7,8 @@ import pytest
 
 from autograder.graders.transformer_fundamentals.target_runs import Task, accuracy, make_task
 from autograder.graders.transformer_fundamentals.targets import CLAUSE_ORDER, MOVIE_SNIPPETS, Target
-from autograder.grading import expect
-from autograder.grading.draw import Draw
-from data.secret import derive
+from autograder.testing import expect
+from autograder.testing.draw import Draw
 
 CELL = "train"
 STAND_INS = Path(__file__).with_name("standins.py")
@@ -41,7 +40,7 @@ def test_learns_clause_order(student, reference, draw):
 
 def check_target(student: Any, reference: Any, draw: Draw, target: Target, symptom: str) -> None:
     """Train with up to `target.attempts` seeds, until one run reaches the target."""
-    task = make_task(reference, target, None if draw.public else derive(target.data))
+    task = make_task(reference, target, draw.hidden_seed(target.data))
     own_model = student.upstream_full()
     best = 0.0
     for _ in range(1 if draw.public else target.attempts):

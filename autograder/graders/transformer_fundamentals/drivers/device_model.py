@@ -11,8 +11,6 @@ def run(space, device, init, state, batches):
     Gives None where there is no such device, else the device's full name, for each batch the result (on the CPU) and
     the device of the logits, the parameters and buffers that the move left behind, and the device of each gradient.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        device = "simgpu"
     simulated = getattr(torch, "simgpu", None)
     if device == "simgpu" and simulated is None:
         return None

@@ -1,0 +1,1 @@
+"""The misconception bank: wrong versions and correct variants of each component."""

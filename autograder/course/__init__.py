@@ -1,0 +1,1 @@
+"""The course: where it is, and which assignments it has."""

@@ -1,0 +1,1 @@
+"""Data sets of this assignment alone: each module defines DATA_SET."""

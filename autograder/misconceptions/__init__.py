@@ -1,1 +1,0 @@
-"""Named wrong versions and correct variants of every component: what the graders are proven with."""

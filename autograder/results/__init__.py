@@ -1,0 +1,1 @@
+"""What grading one notebook gave, and the file that it is kept in."""

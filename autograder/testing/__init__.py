@@ -1,0 +1,1 @@
+"""What hidden tests are written with, how they are run, and what they earn."""

@@ -5,11 +5,14 @@ format, so that no part of the data set shares a day with another. The formats t
 and any eight neighbouring rows hold each once.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from random import Random
 from typing import NamedTuple
+
+from autograder.datasets.data_set import DataSet
 
 # fmt: off
 MONTHS = (
@@ -22,6 +25,17 @@ FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
 PUBLIC_SEED = 20170612
 TRAIN = 8000
 VALIDATION = 800
+LIKE_A_ROW = re.compile(r"^(.+?)\t(\d{4}-\d\d-\d\d)$", re.MULTILINE)
+README = """\
+## date_formats
+
+Made for this course by a generator. A row is a date as people write it, in one of eight formats, and the same day as
+`YYYY-MM-DD`. Each day stands in one row only, and any eight neighbouring rows hold each format once.
+
+- Source and licence: part of this course, under its licence; nothing is downloaded.
+- Held back: the rows that the hidden tests measure on. They are made from a secret number, and none of their days
+  stands in these files.
+"""
 
 
 class DateExample(NamedTuple):
@@ -99,3 +113,34 @@ def ending(number: int) -> str:
     if number in (11, 12, 13):
         return "th"
     return {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+
+
+def hidden_in(text: str) -> Iterator[str]:
+    """Rows like those of this data set whose day is not public: any secret may hide them."""
+    for one, iso in dict.fromkeys(LIKE_A_ROW.findall(text)):
+        if iso not in _public_days() and _is_written(one, iso):
+            yield f"{one}\t{iso}"
+
+
+def _is_written(text: str, iso: str) -> bool:
+    try:
+        day = date.fromisoformat(iso)
+    except ValueError:
+        return False
+    return FIRST <= day <= LAST and text in written(day)
+
+
+@cache
+def _public_days() -> frozenset[str]:
+    return frozenset(row.iso for split in public() for row in split)
+
+
+DATA_SET = DataSet(
+    "date_formats",
+    public=public,
+    hidden=hidden,
+    readme=lambda: README,
+    hidden_in=hidden_in,
+    columns=("text", "iso"),
+    row=tuple,
+)

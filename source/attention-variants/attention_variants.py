@@ -1444,11 +1444,8 @@ with public_check("Transformer: a mask that is passed takes the place of the def
     assert gap < 1e-5, "source tokens that src_mask forbids change the logits. Which two attentions need it?"
 
 with public_check("Transformer: dropout and device"):
-    model.train()
+    model = fill(Transformer(11, 12, 3, 2, 2, 20, 20, dropout=0.0)).train()
     model.dropout.p = 1.0
-    for module in (*model.encoder_layers.modules(), *model.decoder_layers.modules()):
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
     assert model.encode(src[:1]).std(dim=1).max() < 1e-5, (
         "when self.dropout takes everything, neither tokens nor positions should be left. What does it act on?"
     )
@@ -1951,10 +1948,10 @@ with public_check("GPTTransformer: parts and initial weights"):
 
 with public_check("GPTTransformer: values"):
 
-    def filled(size=0.4):
-        model = fill(GPTTransformer(11, d_model=12, n_heads=3, n_layers=2, d_ff=20, max_seq_length=8), size)
+    def filled(**options):
+        model = fill(GPTTransformer(11, d_model=12, n_heads=3, n_layers=2, d_ff=20, max_seq_length=8, **options))
         with torch.no_grad():
-            model.token_embedding.weight.copy_(size * numbers(11, 12, seed=5))
+            model.token_embedding.weight.copy_(0.4 * numbers(11, 12, seed=5))
         return model
 
     model, ids = filled(), torch.tensor([[4, 9, 3, 7, 5], [6, 3, 10, 8, 1]])
@@ -1987,10 +1984,8 @@ with public_check("GPTTransformer: no token sees the future, and padding is invi
     assert gap < 1e-5, "a row with padding, beside one without, gets other logits than alone."
 
 with public_check("GPTTransformer: dropout and device"):
-    model = filled().train()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = float(module is model.dropout)
+    model = filled(dropout=0.0).train()
+    model.dropout.p = 1.0
     assert model(ids[:1]).std(dim=1).max() < 1e-5, (
         "when self.dropout takes everything, neither tokens nor positions should be left. What does it act on?"
     )

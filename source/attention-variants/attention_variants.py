@@ -30,12 +30,12 @@
 # | 1 | two sequences: masks, attention, two layers; questions 1, 2 | 3 | 19 + 5 | needed |
 # | 2 | the encoder-decoder, on dates; question 3 | 2 ½ | 11 + 3 | may be left out |
 # | 3 | GPT: model, training, writing | 3 | 20 | needed |
-# | 4 | attention that shares and forgets: 5 cells; questions 4, 5 | 3 ½ | 23 + 6 | 4.3 to 4.5 may be left out |
+# | 4 | attention that shares and forgets: 5 cells; questions 4, 5 | 3 ½ | 23 + 6 | 4.3 to 4.5 and question 5 may be left out |
 # | 5 | training at scale: 2 short cells; question 6 | 1 | 4 + 2 | may be left out |
 # | 6 | looking inside; question 7 | 1 ½ | 3 + 4 | needed for question 7 |
 # | 7 | from GPT to Llama: read, run, look | ½ | | optional |
 #
-# A finished notebook runs from top to bottom in about four minutes on two cores.
+# A finished notebook runs from top to bottom in three to four minutes on two cores.
 #
 # **How hints work.** Above each cell that you fill in there are closed hints. The first asks a question, the second
 # says where to look, the third takes one step, the last works an example on other numbers. Open one at a time, say to
@@ -828,8 +828,6 @@ for name, (dtype, scores) in cases.items():
 # One column has no 1.00, no missing number and no `nan`. In the last row it gives the forbidden keys a third each: a
 # query without keys then reads the mean of all values. That is harmless as long as nobody uses what such a query says.
 #
-# <!-- -->
-#
 # **Question 1, masks (2 points).** A colleague writes `scores.masked_fill(mask == 0, -1e9)` and says that it has always
 # worked. Quote two cases from the table above in which it does not, with the figures, and say for each when it would
 # happen in practice. Then say what a `padding_mask` of shape `(B, T)` instead of `(B, 1, 1, T)` does when `B = T`, and
@@ -1186,10 +1184,10 @@ with demo():
 
 # %% [markdown]
 # Xiong et al. (2020, *On Layer Normalization in the Transformer Architecture*, ICML) prove it for the start of training:
-# near the output the gradient of a post-norm stack does not depend on the depth, that of a pre-norm stack falls with one
-# over its root. In deep post-norm stacks the large steps come first where the loss is nearest, which is why they need a
-# warm-up of the learning rate, and deep pre-norm stacks mostly do not. It is a statement about untrained weights. It does
-# not say which of the two is better once trained.
+# near the output, the gradient of a post-norm stack does not depend on the depth, and that of a pre-norm stack falls as
+# 1 / √depth. A deep post-norm stack therefore takes large first steps near its output and needs a warm-up of the learning
+# rate; deep pre-norm stacks mostly do without. This is a statement about untrained weights. It does not say which of the
+# two is better once trained.
 #
 # **Question 2, norms (3 points).** Describe with at least three figures from section 1.6 how gradients behave in the two
 # kinds of stack. Explain the difference by following the residual line through one layer of each. Then say which
@@ -1669,7 +1667,7 @@ with demo():
     axes[0].set_title("Training loss"), axes[1].set_title("200 validation dates, written by greedy_translate")
     axes[0].legend(fontsize=9)
     plt.show()
-    low = 90
+    low = 85
     print(f"{shares[-1]:.0f} % of 200 validation dates are right in full. Right versions reach {low} to 100 % here.")
     if shares[-1] < low:
         print("That is far off: go to 'When it does not learn' at the end of part 3 before you go on.")
@@ -1775,14 +1773,14 @@ with demo():
 # argument from 2.4 with figures.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "q3-alignment", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
-# *Model answer.* "March 22, 1987": writing `8` of the year it gives the source `8` 0.47, where I would look; writing the
-# second digit of the day it gives 0.12 to the `1` of the year, where I would not. "3/22/1987": writing the `3` of the month it
-# gives 0.82 to the `3`, and 0.15 to the slash behind it. A weight on a place does not say what was fetched
+# *Model answer.* "March 22, 1987": writing `8` of the year it gives the source `8` 0.41, where I would look; writing the
+# second digit of the day it gives 0.08 to the `1` of the year, where I would not. "3/22/1987": writing the `3` of the month it
+# gives 0.83 to the `3`, and 0.12 to the slash behind it. A weight on a place does not say what was fetched
 # there: the encoder has two layers of its own, so the vector at a full stop or a letter may hold what stood beside it, for
 # example "this is March". That is why a weight that a person would not give may still be a good one, and why I cannot
 # conclude from the picture alone that the model reads the month from these letters. I would have to mask them and see. On
-# 2.4: with the future shown, the loss after 200 steps was 0.024, five times lower than 0.130 as contracted, and 0 % of the
-# dates were right against 61 %. The loss is measured while the right answer stands in the input. If the mask lets the model
+# 2.4: with the future shown, the loss after 200 steps was 0.030, nearly five times lower than 0.142 as contracted, and 0 % of the
+# dates were right against 56 %. The loss is measured while the right answer stands in the input. If the mask lets the model
 # copy it, the loss measures copying. Only writing without the answer measures translation.
 #
 # *For the marker.* 1 point: two pictures, for each a weight where a person would look and one elsewhere, with positions. 1
@@ -2325,8 +2323,8 @@ for name, bits in ngrams.items():
 #
 # <details><summary>Hint 4: an example on other numbers</summary>
 #
-# Logits 4, 1, 3, 0 and `k = 2`: the second largest is 3, so 1 and 0 go. With `\tau = 1` the shares of the others are as
-# $e^4 : e^3$, that is 0.73 to 0.27. With `\tau = 0.5` the logits become 8 and 6, and the shares 0.88 to 0.12. A `k` of 9
+# Logits 4, 1, 3, 0 and `k = 2`: the second largest is 3, so 1 and 0 go. With $\tau = 1$ the shares of the others are as
+# $e^4 : e^3$, that is 0.73 to 0.27. With $\tau = 0.5$ the logits become 8 and 6, and the shares 0.88 to 0.12. A `k` of 9
 # keeps all four, because there are no nine.
 # </details>
 
@@ -3065,8 +3063,8 @@ with demo(), torch.no_grad():
 
 # %% [markdown]
 # At small sizes both do the same number of calls, and calls are what a CPU spends its time on. The gain grows with the
-# length. A GPU shows the same crossover much later, because it computes the whole text at once; there the cache pays
-# mostly in the work that it leaves to others.
+# length. On a GPU the gain begins at greater lengths, because a GPU computes a short text about as fast as one token. What
+# the cache saves there first is work that the other texts of a batch can use.
 #
 # **Question 4, cache (4 points).** (a) From your measured table, write down how the bytes of a cache depend on `B`, `T`
 # and `g`, with the rows that show each. (b) A model has 40 layers, 40 query heads of width 128 and 16-bit numbers. How

@@ -144,6 +144,7 @@ import linecache
 import math
 import re
 import sys
+import textwrap
 import time
 import traceback
 import warnings
@@ -1678,11 +1679,11 @@ with demo():
     answers = translated(translator, [text for text, _ in rows])
     formats = ["14 July 1998", "July 14, 1998", "Tuesday 14 July 1998", "14-Jul-1998", "14.07.1998", "7/14/1998"]
     formats += ["the 14th of July 1998", "19980714"]
-    print(f"{'written as':26s}{'right of 100':>13s}   an example, what the model makes of it, and a mistake if there is one")
+    print(f"{'written as':24s}{'right of 100':>13s}   a mistake, if there is one")
     for i, name in enumerate(formats):
         group = [(text, iso, answer) for (text, iso), answer in zip(rows[i::8], answers[i::8])]
-        wrong = [f"; wrong: {text} -> {answer}" for text, iso, answer in group if answer != iso]
-        print(f"{name:26s}{len(group) - len(wrong):13d}   {group[0][0]} -> {group[0][2]}{''.join(wrong[:1])}")
+        wrong = [f"{text} -> {answer}" for text, iso, answer in group if answer != iso]
+        print(f"{name:24s}{len(group) - len(wrong):13d}   {''.join(wrong[:1])}")
     for text in ("31 February 2023", "July 4 1776", "Monday 1 January 2024"):
         print(f"not in the data: {text} -> {translated(translator, [text])[0]}")
 
@@ -2520,7 +2521,7 @@ with demo():
         print("That is too good to be true: does a position see what it has to predict?")
     for step, text in snapshots.items():
         shown = text.strip().replace("\n", " / ")
-        print(f"\nafter {step:,} steps: {shown}")
+        print("\n" + textwrap.fill(f"after {step:,} steps: {shown}", 96))
 
 # %% [markdown]
 # What is there first, and what never comes? Compare the amount of text with what large models read: 0.7 million
@@ -2547,7 +2548,7 @@ with demo():
         shares = [100 * np.mean([word in known for word in words]), 100 * len(set(words)) / len(words)]
         print(f"{name:26s}{shares[0]:17.0f}{shares[1]:21.0f}")
     for name, text in samples.items():
-        print(f"\n{name}: {text[:110]}")
+        print("\n" + textwrap.fill(f"{name}: {text}", 96))
 
 # %% [markdown]
 # ### 3.6 When it does not learn
@@ -2987,7 +2988,7 @@ with demo():
     for length, style in zip(lengths, ("o-", "s--", "^:")):
         largest = [int((card - 13.5e9) // (per_token[g] * length)) for g in groups]
         axes[1].plot(range(6), largest, style, label=f"{length:,} tokens")
-        print(f"largest batch at {length:6,} tokens: " + ", ".join(f"g = {g}: {n}" for g, n in zip(groups, largest)))
+        print(f"largest batch, {length:6,} tokens: " + ", ".join(f"g = {g}: {n}" for g, n in zip(groups, largest)))
     axes[1].set_xticks(range(6), groups)
     axes[1].set_yscale("symlog", linthresh=1)
     axes[1].set_ylim(-0.1, 500)
@@ -3643,7 +3644,7 @@ with demo(), torch.no_grad():
     plt.show()
     base = measured[-1]["dense"][1]
     for name, (low, middle, high) in measured[-1].items():
-        print(f"{name:36s}{middle:8.1f} ms at {lengths[-1]:,} tokens ({low:.1f} to {high:.1f}), dense / this {base / middle:5.2f}")
+        print(f"{name:34s}{middle:7.1f} ms at {lengths[-1]:,} tokens ({low:.1f} to {high:.1f}), dense / this {base / middle:.2f}")
     speed = {name: base / measured[-1][name][1] for name in measured[-1]}
     cached = counts[2048]["full"][2] / counts[2048]["grouped, g = 1"][2]
     print("\nFour claims that one reads, with the figures of this notebook:")
@@ -4383,7 +4384,9 @@ def profile_inference(model, ids, runs=30):
 with demo():
     for batch in (1, 16):
         figures = profile_inference(film_gpt(), film_val_stream[: batch * FILM_WINDOW].view(batch, FILM_WINDOW).to(device))
-        print(f"{batch} x 64 characters (ms): " + ", ".join(f"{name} {value:,.1f}" for name, value in figures.items()))
+        print(f"{batch} texts of 64 characters, times in ms")
+        print("    " + ", ".join(f"{name} {value:,.1f}" for name, value in list(figures.items())[:5]))
+        print("    " + ", ".join(f"{name} {value:,.0f}" for name, value in list(figures.items())[5:]))
 
 # %% [markdown]
 # Compare the tokens a second of the two lines. On a GPU sixteen texts win by far, because one text leaves most of it idle.
@@ -4507,7 +4510,7 @@ def modern_gpt(changes):
 with demo():
     q, k = (Rotary(16)(torch.randn(1, 1, 16).repeat(1, 24, 1)) for _ in range(2))  # one vector at 24 places
     spread = max((q @ k.transpose(-2, -1))[0].diagonal(-n).std().item() for n in range(20))
-    print(f"rotary: one query and one key, at all pairs of places with the same distance, score the same within {spread:.0e}")
+    print(f"rotary: at all places with one distance, a query and a key score the same within {spread:.0e}")
 
     steps = ("grouped", "RMSNorm", "SwiGLU", "rotary")
     fig, ax = plt.subplots(figsize=(9.5, 4))

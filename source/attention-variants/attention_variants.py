@@ -1746,7 +1746,8 @@ with demo():
     fig, axes = plt.subplots(2, 2, figsize=(12, 8.2))
     for ax, text in zip(axes.flat, texts):
         source, written_text, weights = cross_attention(translator, text)
-        shown = heatmap(ax, weights.mean(dim=0), "", "source character", "character written", source, written_text, vmin=0)
+        labels = ("", "source character", "character written", source, written_text)
+        shown = heatmap(ax, weights.mean(dim=0), *labels, vmin=0, vmax=1)  # one scale for all four
         ax.tick_params(axis="x", rotation=0)
         ax.set_title(text)
     fig.colorbar(shown, ax=axes, label="attention weight, mean over heads")

@@ -1,4 +1,4 @@
-"""attention_maps, attention_entropy, model_statistics: the weights of all blocks, their entropy, parameters counted once."""
+"""attention_maps, attention_entropy, model_statistics: weights of all blocks, entropy, parameters counted once."""
 
 import math
 
@@ -99,7 +99,7 @@ def test_entropy(student, draw):
             found,
             right,
             "The entropy is wrong.",
-            "It is -p log p with the natural logarithm, summed over keys, and the mean over queries. p log p is 0 at 0.",
+            "It is -p log p with the natural logarithm, summed over keys; then the mean over queries.",
             atol=1e-5,
         )
     causal = torch.ones(6, 6).tril()

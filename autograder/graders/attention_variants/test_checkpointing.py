@@ -97,7 +97,7 @@ def test_checkpoint_twice(student, reference, draw):
             if expected == twice
             else "A block runs more than once although nothing is to be checkpointed.",
             "Checkpointing is for training with use_checkpoint, and True is its default.",
-            f"{len(SIZES) and SIZES['n_layers']} blocks ran {len(runs)} times in all.",
+            f"{SIZES['n_layers']} blocks ran {len(runs)} times in all.",
         )
         expect.equal(
             runs,
@@ -111,7 +111,7 @@ def test_checkpoint_twice(student, reference, draw):
 def test_checkpoint_keeps_little(student, reference, draw):
     """After a training forward a block's inner activations are gone, until the backward computes them again"""
     for options in ({}, {"mask": torch.ones(2, 6).long()}):
-        seen = step(student, reference, draw, **options)
+        seen = step(student, reference, draw, collect=True, **options)
         expect.that(
             not any(seen["checkpointed"]["alive"]),
             "After the forward, inner activations of a block are still held.",

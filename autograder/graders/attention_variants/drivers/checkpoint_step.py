@@ -7,7 +7,19 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 
-def run(space, sizes, state, input_ids, mask, weights, random_state, training=True, options=None, device="cpu"):
+def run(
+    space,
+    sizes,
+    state,
+    input_ids,
+    mask,
+    weights,
+    random_state,
+    training=True,
+    options=None,
+    device="cpu",
+    collect=False,
+):
     simulated = getattr(torch, "simgpu", None) if device == "simgpu" else None
     if device == "simgpu" and simulated is None:
         return None
@@ -20,11 +32,11 @@ def run(space, sizes, state, input_ids, mask, weights, random_state, training=Tr
                 model = simulated.place(model) if simulated else model.to(device)
             model.train(training)
             given = [x.to(device) for x in (input_ids, mask) if x is not None]
-            seen[name] = _step(model, given, weights.to(device), random_state, device)
+            seen[name] = _step(model, given, weights.to(device), random_state, device, collect)
     return seen
 
 
-def _step(model, given, weights, random_state, device):
+def _step(model, given, weights, random_state, device, collect):
     runs, inner, saved = [], [], {}
     for number, block in enumerate(model.transformer_blocks):
         block.self_attention.register_forward_pre_hook(lambda module, args, n=number: runs.append(n))
@@ -40,7 +52,7 @@ def _step(model, given, weights, random_state, device):
     torch.manual_seed(random_state)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         logits = model(*given)
-    if any(watched and not watched.expired() for watched in inner):
+    if collect:
         gc.collect()  # what only a circle of references holds is as good as gone
     alive = [not watched.expired() for watched in inner if watched is not None]
     parameters = dict(model.named_parameters())

@@ -14,7 +14,7 @@ class Assignment:
     notebook's order. `defines` names what each solution cell must define. `self_contained` cells are tested without
     what they rest on. `models` are those that the notebook loads, by their names in `data/manifest.toml`, `data_sets`
     those whose public rows stand beside it. `paragraphs` is how many a written answer should have. A warm worker has
-    imported `modules` before the notebook does.
+    imported `modules` before the notebook does. `given` are locked cells that define what components call.
     """
 
     root: Path
@@ -26,6 +26,7 @@ class Assignment:
     data_sets: tuple[str, ...] = ()
     paragraphs: int = 0
     modules: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:

@@ -9,7 +9,7 @@ from autograder.course.assignment import ROOMS, Assignment
 from autograder.faults import Fault
 
 MANIFEST = "assignment.toml"
-OF_ASSIGNMENT = {"order", "paragraphs", "models", "data_sets", "modules", "cells"}
+OF_ASSIGNMENT = {"order", "paragraphs", "models", "data_sets", "modules", "given", "cells"}
 OF_CELL = {"defines", "upstream", "self_contained"}
 
 
@@ -44,6 +44,7 @@ def read_manifest(path: Path) -> tuple[float, Assignment]:
         data_sets=_names(entry, "data_sets", where),
         paragraphs=int(paragraphs),
         modules=_names(entry, "modules", where),
+        given=_names(entry, "given", where),
     )
     return order, assignment
 

@@ -14,13 +14,11 @@ IMPORTS = "setup-imports"
 
 @cache
 def reference_cells(assignment: Assignment) -> dict[str, str]:
-    """The text of the set-up's imports and of each solution cell, by cell id."""
+    """The text of the set-up's imports, with that of the cells given, and of each solution cell, by cell id."""
     notebook = jupytext.read(assignment.source.with_suffix(".py"))
-    return {
-        name: cell.source
-        for cell in notebook.cells
-        if cell.cell_type == "code" and ((name := grade_id(cell)) == IMPORTS or name in assignment.upstream)
-    }
+    sources = {grade_id(cell): cell.source for cell in notebook.cells if cell.cell_type == "code"}
+    setup = "\n\n".join(sources[name] for name in (IMPORTS, *assignment.given))
+    return {IMPORTS: setup} | {name: source for name, source in sources.items() if name in assignment.upstream}
 
 
 @cache

@@ -36,6 +36,7 @@ MADE_LATER = {
     "bank/correct/scale-rows.toml": "the same",
     f"autograder/graders/{TF.stem}/test_scale_rows.py": "the same",
     "requirements.txt": "written by `autograder publish`",
+    "source/NAME/data/": "written by `autograder prepare`",
 }
 IGNORED = tuple(line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line.startswith("/"))
 COMMAND = re.compile(r"(?:^    |`)((?:\.venv/bin/)?(?:python -m )?autograder [a-z].*?)(?:`| +#|$)", re.M)
@@ -49,6 +50,7 @@ NOT_RUN_HERE = {
     "python -m pytest tests/test_release.py tests/test_stand_ins.py tests/test_diagnosis.py": "they run by themselves",
     "autograder autograde transformer-fundamentals --scheduler tls://SCHEDULER:8786 --tls-ca cert.pem --tls-cert cert.pem --tls-key key.pem":
         "needs a cluster; tests/test_cluster.py starts one on this machine, with TLS",
+    "python -m autograder.demo.screenshot docs/feedback.png": "tests/browser/test_screenshot.py takes the picture",
     "from dask_jobqueue import SLURMCluster": "needs a SLURM cluster, and so do the lines below it",
     'cluster = SLURMCluster(cores=1, processes=1, memory="2GB", walltime="04:00:00", protocol="tls", security=...,': "the same",
     "cluster.scale(200)": "the same",

@@ -146,7 +146,7 @@ def test_the_budget_of_a_submission_is_kept(graded, monkeypatch):
     monkeypatch.setattr(limits, "TOTAL_SECONDS", 4.0)
     slow = "import time\ndef double(x):\n    time.sleep(2.2)\n    return 2 * x"
     result = graded(notebook(double=slow, quadruple=QUADRUPLE)).result
-    assert any("used up" in t.message for t in outcomes(result).values())
+    assert any("had already used all of its 4 s" in t.message for t in outcomes(result).values())
 
 
 @pytest.mark.parametrize(

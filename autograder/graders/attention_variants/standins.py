@@ -178,9 +178,7 @@ class Transformer(nn.Module):
 
 
 class GPTTransformer(nn.Module):
-    def __init__(
-        self, vocab_size, d_model=768, n_heads=12, n_layers=12, d_ff=None, max_seq_length=1024, dropout=0.1
-    ):
+    def __init__(self, vocab_size, d_model=768, n_heads=12, n_layers=12, d_ff=None, max_seq_length=1024, dropout=0.1):
         super().__init__()
         self.max_seq_length = max_seq_length
         self.token_embedding = nn.Embedding(vocab_size, d_model)

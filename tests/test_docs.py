@@ -36,6 +36,7 @@ MADE_LATER = {
     "bank/correct/scale-rows.toml": "the same",
     f"autograder/graders/{TF.stem}/test_scale_rows.py": "the same",
     "requirements.txt": "written by `autograder publish`",
+    "assignment.draft.toml": "what an author calls the manifest of an assignment that is being written",
     "source/NAME/data/": "written by `autograder prepare`",
 }
 IGNORED = tuple(line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line.startswith("/"))

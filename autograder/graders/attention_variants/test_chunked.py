@@ -160,7 +160,7 @@ def test_chunks_are_small(student, draw):
                     "A tensor is made that has more elements than B * h * chunk_size * max(Tq, Tk, d_k, d_v).",
                     "Are all scores computed before they are cut, or is the mask brought to its full size? A view "
                     "costs nothing.",
-                    f"The largest has {seen['largest'] / (batch * heads * queries * keys):.0%} of all scores.",
+                    f"The largest has {seen['largest'] / (batch * heads * queries * keys):.0%} of all scores' size.",
                 )
                 check(seen["output"], dense(*given, mask), "The output is not that of plain attention.", "", atol=1e-4)
 

@@ -246,7 +246,7 @@ def test_a_second_grader_is_turned_away_and_the_first_is_not_disturbed(course, m
     with pytest.raises(NotSaved, match=f"another command is writing to this course .process {first}."):
         autograde_class(course.tiny, fake_grade_all)
     monkeypatch.chdir(course.root)
-    with pytest.raises(SystemExit, match="another grader"):
+    with pytest.raises(SystemExit, match="another command is writing to this course"):
         before_autograde(TINY_NAME, "ada", [])
     assert os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) == 0
     assert [marked.fresh for marked in autograde_class(course.tiny, fake_grade_all)] == [False, False]

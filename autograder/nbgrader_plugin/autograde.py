@@ -62,7 +62,7 @@ def autograde_class(
     `grade` gives each path with its Graded, in any order; each is recorded as it comes. The result file is written
     last, so a student without one is not finished and is done again; so is one whose result would be another now, with
     `execute` and in one of `tiers` (None: any). With `dry_run` nothing is written: `changes` tells what would be.
-    Raises FileNotFoundError for an unknown student, NotSaved where another grader is at work in the course, and at the
+    Raises FileNotFoundError for an unknown student, NotSaved where another command is writing to the course, and at the
     end where recording failed.
     """
     course = assignment.root

@@ -163,7 +163,7 @@ def test_gpt_first_weights(student, draw):
 def test_gpt_parts(student, reference):
     """The parts have their names and sizes, the head shares the embedding's weight, and defaults are as agreed"""
     sizes = {"vocab_size": 11, "d_model": 8, "n_heads": 2, "n_layers": 2, "max_seq_length": 5}
-    observed = student.drive("gpt_parts", sizes=sizes)
+    observed = student.drive("gpt_parts", sizes=sizes, seconds=30)
     expected = reference.drive("gpt_parts", sizes=sizes)
     expect.that(
         observed["tied"] is True,

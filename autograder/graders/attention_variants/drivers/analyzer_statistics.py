@@ -32,4 +32,22 @@ def run(space, sizes):
         "gained": gained,
         "nested": nn.Sequential(nn.Sequential(nn.Linear(2, 3)), nn.ReLU(), nn.Embedding(4, 6).double()),
     }
-    return {name: space.get("model_statistics")(model) for name, model in models.items()}
+    return {
+        name: {"found": space.get("model_statistics")(model), "modules": _modules(model)}
+        for name, model in models.items()
+    }
+
+
+def _modules(model):
+    """Name, type and parameters (identity, elements, size of one, trainable) of each module; parts are left out.
+
+    A notebook's GPT may register its parts in any order, so what is right follows from the model itself.
+    """
+    return [
+        [
+            name,
+            type(module).__name__,
+            [[id(p), p.numel(), p.element_size(), p.requires_grad] for p in module.parameters(recurse=False)],
+        ]
+        for name, module in model.named_modules()
+    ]

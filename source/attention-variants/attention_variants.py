@@ -82,6 +82,7 @@ DATA_FILES = {  # and their SHA-256
 }
 
 
+# --- shared part install_missing (9d244460) ---
 def install_missing():
     """Let pip install the packages that are not there or too old."""
     import importlib.metadata
@@ -98,6 +99,7 @@ def install_missing():
     if wanted:
         print("installing", ", ".join(wanted), flush=True)
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], check=True)
+# --- end of install_missing ---
 
 
 def fetch_data():
@@ -169,6 +171,7 @@ np.random.seed(42)
 torch.manual_seed(42)
 torch.set_num_threads(1)  # models as small as these only get slower with more threads
 
+# --- shared part figure_style (ab269a03) ---
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]  # Okabe and Ito (2008)
 plt.rcParams.update(
     {
@@ -184,8 +187,10 @@ plt.rcParams.update(
         "legend.frameon": False,
     }
 )
+# --- end of figure_style ---
 
 
+# --- shared part quick_checks (a6262d16) ---
 class tqdm(tqdm_module.tqdm):
     """A progress bar on standard output, because notebooks paint standard error red."""
 
@@ -259,6 +264,17 @@ def check_pair(value, what):
         f"{what} should return a tuple of two, but returns a {type(value).__name__}."
     )
 
+
+@contextmanager
+def demo():
+    """Run a demonstration; while a cell that it needs is unfinished, say so in one line."""
+    try:
+        yield
+    except (NotImplementedError, NameError) as error:
+        print(f"Nothing to show yet, because a cell above is unfinished or was not run. {explain(error)}")
+# --- end of quick_checks ---
+
+
 def numbers(*shape, seed=0):
     """Normal numbers that are the same on every machine, as a float32 tensor of this shape."""
     return torch.tensor(np.random.RandomState(seed).standard_normal(shape), dtype=torch.float32)
@@ -306,15 +322,6 @@ def check_device(run, what):
         assert "expected device" not in str(error), (
             f"{what} makes a tensor somewhere else than its input is, and would fail on a GPU. Which tensor is it?"
         )
-
-
-@contextmanager
-def demo():
-    """Run a demonstration; while a cell that it needs is unfinished, say so in one line."""
-    try:
-        yield
-    except (NotImplementedError, NameError) as error:
-        print(f"Nothing to show yet, because a cell above is unfinished or was not run. {explain(error)}")
 
 # %% [markdown]
 # Two data sets come with the notebook, each divided into training and validation rows. `data/README.md` says more.

@@ -140,7 +140,7 @@ def test_ctrl_c_ends_grading_with_one_line_and_the_same_command_goes_on(course, 
         send(program.pid, signal.SIGINT)
     assert program.wait(timeout=90) == 130
     *lines, last = course.said.read_text().splitlines()
-    assert last.startswith("autograder: interrupted; 1 of 3 are finished") and "same command" in last
+    assert last.startswith("autograder: interrupted; 1 of 3 are finished") and "run the command again" in last
     assert len(lines) == 1 and lines[0].startswith("ada")
     assert_ended(started)
     assert course.finished() == {"ada"}
